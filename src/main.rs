@@ -1,0 +1,7 @@
+//! The `breakwater` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

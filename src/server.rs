@@ -1,0 +1,1 @@
+//! Builds the state, owns the sockets and the background tasks.
