@@ -1,10 +1,108 @@
 //! Bytes at keys: knows the layout, knows no rules.
+//!
+//! Every backend shares [`layout`], so that a directory or a bucket written by registry:2 is readable as it is. The contract
+//! is written on the methods of [`Storage`] and [`Upload`]; `contract.rs` holds one test a clause.
+
+mod error;
+mod filesystem;
+pub mod layout;
+
+#[cfg(test)]
+pub(crate) mod contract;
+#[cfg(test)]
+pub(crate) mod faults;
 
 use std::path::PathBuf;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use error::Error;
+pub use filesystem::{Content, Filesystem};
+pub use layout::Key;
 
 /// `storage.filesystem`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The directory that holds `docker/registry/v2`.
     pub root_directory: PathBuf,
+}
+
+/// What `Ok` promises of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It survives a loss of power right after.
+    Durable,
+    /// It survives the end of this process.
+    Relaxed,
+}
+
+/// What is known of the content at a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// Length in bytes.
+    pub length: u64,
+    /// When it was last written.
+    pub modified: SystemTime,
+}
+
+/// One name directly below a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The name: the part of the key after the slash.
+    pub name: String,
+    /// Whether content lies at it, or further names lie below it.
+    pub kind: EntryKind,
+}
+
+/// What lies at an [`Entry`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// Content.
+    Content,
+    /// Further names.
+    Directory,
+}
+
+/// A place that keeps bytes at keys.
+#[async_trait]
+pub trait Storage: Send + Sync + 'static {
+    /// Length and time of the content at a key; of a directory, its time.
+    async fn stat(&self, key: &Key) -> Result<Metadata, Error>;
+
+    /// The whole content at a key. For small content only: it is held in memory.
+    async fn read(&self, key: &Key) -> Result<Bytes, Error>;
+
+    /// Opens the content at a key. What was opened stays readable when the key is replaced or deleted.
+    async fn open(&self, key: &Key) -> Result<Content, Error>;
+
+    /// Puts content at a key, in place of what was there. Atomic: a reader, or a start after a crash, finds the old content
+    /// or the new one, whole. On an error the old content is still there.
+    async fn write(&self, key: &Key, content: Bytes, durability: Durability) -> Result<(), Error>;
+
+    /// Begins an upload whose bytes gather at a key, which may be read meanwhile. Replaces what was there. Not durable.
+    async fn begin(&self, key: &Key) -> Result<Box<dyn Upload>, Error>;
+
+    /// Goes on with an upload that was begun at a key, by this process or by another before it, at the end of its bytes.
+    async fn resume(&self, key: &Key) -> Result<Box<dyn Upload>, Error>;
+
+    /// The names directly below a key, sorted bytewise. `NotFound` where nothing ever lay below it.
+    async fn list(&self, key: &Key) -> Result<Vec<Entry>, Error>;
+
+    /// Removes what lies at and below a key. `NotFound` where nothing did.
+    async fn delete(&self, key: &Key, durability: Durability) -> Result<(), Error>;
+}
+
+/// Bytes on their way into the store. Dropping it leaves the bytes for a later [`Storage::resume`].
+#[async_trait]
+pub trait Upload: Send {
+    /// How many bytes it holds.
+    fn offset(&self) -> u64;
+
+    /// Appends bytes. On an error the offset is as before, and so are the bytes up to it.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
+
+    /// Moves the bytes to a key, in place of what was there. Atomic and durable: bytes first, then the name.
+    async fn commit_to(self: Box<Self>, key: &Key) -> Result<(), Error>;
 }

@@ -1,0 +1,127 @@
+//! Every key of the registry:2 tree, and our own beside them.
+//!
+//! Keys are relative to `docker/registry/v2`. Ours stand where a stock registry does not look: below a name that begins with
+//! `_` inside a repository or directly under `repositories`. Invariant: a [`Key`] is made of typed parts only, so that it
+//! cannot leave the root.
+
+use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::oci::{Algorithm, Digest, Name, Tag};
+
+/// A place in the store: a path with `/` between its parts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The key as text, without a slash at either end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn new(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The bytes of any content: layer, configuration or manifest.
+pub fn blob_data(digest: &Digest) -> Key {
+    let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
+    Key::new(format!("blobs/{algorithm}/{}/{hex}/data", &hex[..2]))
+}
+
+/// Below it lie the repositories.
+pub fn repositories() -> Key {
+    Key::new("repositories".to_owned())
+}
+
+/// Below it lie, beside the repository's own names, the repositories whose names go on from its name. `path` is made of names
+/// that a listing of [`repositories`] gave.
+pub fn repository_path(path: &str) -> Key {
+    Key::new(format!("repositories/{path}"))
+}
+
+/// Says that the repository may serve this blob; its content is the digest under which the bytes lie.
+pub fn layer_link(name: &Name, digest: &Digest) -> Key {
+    Key::new(format!("repositories/{name}/_layers/{}/{}/link", digest.algorithm().as_str(), digest.hex()))
+}
+
+/// Below it lie the manifests of a repository, by algorithm.
+pub fn revisions(name: &Name, algorithm: Algorithm) -> Key {
+    Key::new(format!("repositories/{name}/_manifests/revisions/{}", algorithm.as_str()))
+}
+
+/// Says that the manifest belongs to the repository; its content is the digest under which the bytes lie.
+pub fn revision_link(name: &Name, digest: &Digest) -> Key {
+    Key::new(format!("repositories/{name}/_manifests/revisions/{}/{}/link", digest.algorithm().as_str(), digest.hex()))
+}
+
+/// Below it lie the tags of a repository.
+pub fn tags(name: &Name) -> Key {
+    Key::new(format!("repositories/{name}/_manifests/tags"))
+}
+
+/// Below it lie what a tag points to and what it pointed to before.
+pub fn tag(name: &Name, tag: &Tag) -> Key {
+    Key::new(format!("repositories/{name}/_manifests/tags/{tag}"))
+}
+
+/// What a tag points to now.
+pub fn tag_current(name: &Name, tag: &Tag) -> Key {
+    Key::new(format!("repositories/{name}/_manifests/tags/{tag}/current/link"))
+}
+
+/// Says that a tag pointed to this manifest at some time.
+pub fn tag_history(name: &Name, tag: &Tag, digest: &Digest) -> Key {
+    let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
+    Key::new(format!("repositories/{name}/_manifests/tags/{tag}/index/{algorithm}/{hex}/link"))
+}
+
+/// Below it lie the uploads under way.
+pub fn uploads(name: &Name) -> Key {
+    Key::new(format!("repositories/{name}/_uploads"))
+}
+
+/// Below it lies everything of one upload.
+pub fn upload(name: &Name, id: Uuid) -> Key {
+    Key::new(format!("repositories/{name}/_uploads/{id}"))
+}
+
+/// The bytes received so far.
+pub fn upload_data(name: &Name, id: Uuid) -> Key {
+    Key::new(format!("repositories/{name}/_uploads/{id}/data"))
+}
+
+/// When the upload was begun: RFC 3339, UTC, whole seconds.
+pub fn upload_started_at(name: &Name, id: Uuid) -> Key {
+    Key::new(format!("repositories/{name}/_uploads/{id}/startedat"))
+}
+
+/// Ours: below it lie the descriptors of the manifests that refer to a subject.
+pub fn referrers(name: &Name, subject: &Digest) -> Key {
+    Key::new(format!("repositories/{name}/_referrers/{}/{}", subject.algorithm().as_str(), subject.hex()))
+}
+
+/// Ours: the descriptor of one manifest that refers to a subject.
+pub fn referrer(name: &Name, subject: &Digest, referrer: &Digest) -> Key {
+    let (algorithm, hex) = (referrer.algorithm().as_str(), referrer.hex());
+    Key::new(format!("repositories/{name}/_referrers/{}/{}/{algorithm}-{hex}", subject.algorithm().as_str(), subject.hex()))
+}
+
+/// Ours: the state of the revisions up to which the entries of referrers are complete.
+pub fn referrers_marker(name: &Name) -> Key {
+    Key::new(format!("repositories/{name}/_referrers/complete"))
+}
+
+/// Ours: below it lie files on their way to their keys; emptied at start.
+pub fn staging() -> Key {
+    Key::new("repositories/_staging".to_owned())
+}
