@@ -1,8 +1,45 @@
 //! What a push, a pull, a delete and a sweep mean.
+//!
+//! Owns the rules and their order; knows no protocol. [`Registry`] is shared by all; a [`Repository`] is a handle bound to one
+//! name. The write order, from which every promise about crashes follows: the bytes of a blob, then the link that makes them
+//! the repository's; of a manifest the bytes, then the revision link with the referrer entry and the tag's history, then what
+//! the tag points to. A crash in between leaves at worst bytes that nothing points to, never a pointer to nothing. A delete goes
+//! the other way round. Whatever changes the store runs to its end even when the caller goes away ([`finish`]), so that a
+//! lock is never let go while a write that it guards is still under way.
 
+mod blobs;
+mod catalog;
+mod error;
+mod links;
+mod locks;
+mod manifests;
+mod purge;
+mod referrers;
+mod tags;
+mod uploads;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-/// `storage`, as far as rules are concerned, and `validation`.
+use tracing::Instrument as _;
+
+pub use self::blobs::{Blob, MountSource};
+pub use self::error::Error;
+pub use self::manifests::{ManifestPush, PushedManifest, StoredManifest, TagMode};
+pub use self::purge::PurgeReport;
+pub use self::uploads::{Session, UploadStatus};
+
+use self::locks::Locks;
+use self::manifests::ManifestCache;
+use self::referrers::Examined;
+use self::uploads::Uploads;
+use crate::oci::Name;
+use crate::storage::Storage;
+
+/// `storage`, as far as rules are concerned.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Whether manifests, tags and blobs may be deleted.
@@ -49,4 +86,100 @@ pub enum PurgeEffect {
     Remove,
     /// Says what it would remove.
     DryRun,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is on the page, in order.
+    pub items: Vec<T>,
+    /// Whether anything comes after it.
+    pub rest: Rest,
+}
+
+/// Whether a page is the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Something comes after this page.
+    More,
+    /// Nothing does.
+    Nothing,
+}
+
+/// The rules, on one store.
+pub struct Registry {
+    storage: Arc<dyn Storage>,
+    options: Options,
+    locks: Locks,
+    uploads: Uploads,
+    manifests: ManifestCache,
+    examined: Examined,
+}
+
+impl Registry {
+    /// Binds the rules to a store.
+    pub fn new(storage: Arc<dyn Storage>, options: Options) -> Arc<Self> {
+        Arc::new(Self {
+            storage,
+            options,
+            locks: Locks::default(),
+            uploads: Uploads::default(),
+            manifests: ManifestCache::default(),
+            examined: Examined::default(),
+        })
+    }
+
+    /// A handle to one repository, which need not exist yet.
+    pub fn repository(self: &Arc<Self>, name: Name) -> Repository {
+        Repository { registry: Arc::clone(self), name }
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+/// The rules, bound to one repository.
+#[derive(Clone)]
+pub struct Repository {
+    registry: Arc<Registry>,
+    name: Name,
+}
+
+impl Repository {
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    fn storage(&self) -> &dyn Storage {
+        self.registry.storage.as_ref()
+    }
+
+    fn ensure_writable(&self) -> Result<(), Error> {
+        match self.registry.options.mode {
+            Mode::ReadWrite => Ok(()),
+            Mode::ReadOnly => Err(Error::ReadOnly),
+        }
+    }
+
+    fn ensure_deletable(&self) -> Result<(), Error> {
+        self.ensure_writable()?;
+        match self.registry.options.delete {
+            Deletion::Enabled => Ok(()),
+            Deletion::Disabled => Err(Error::DeletionDisabled),
+        }
+    }
+}
+
+/// Carries a change out to its end, even when the caller stops waiting for it.
+async fn finish<T: Send + 'static>(change: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(change.in_current_span()).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => panic!("a change is never cancelled: {error}"),
+        },
+    }
 }

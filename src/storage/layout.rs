@@ -21,6 +21,11 @@ impl Key {
         &self.0
     }
 
+    /// The key that this one lies directly below; the key itself at the top.
+    pub fn parent(&self) -> Self {
+        self.0.rsplit_once('/').map_or_else(|| self.clone(), |(parent, _)| Self(parent.into()))
+    }
+
     fn new(text: String) -> Self {
         Self(text.into())
     }

@@ -1,0 +1,85 @@
+//! Blobs: looking at them, opening, mounting and deleting them.
+
+use std::sync::Arc;
+
+use super::{Error, Registry, Repository, finish};
+use crate::oci::{Algorithm, Digest, Name};
+use crate::storage::{Content, layout};
+
+/// A blob that has been opened.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    /// The digest it was asked for by.
+    pub digest: Digest,
+    /// Its bytes.
+    pub content: Content,
+}
+
+/// Where a blob that is to be mounted is looked for.
+pub enum MountSource<'a> {
+    /// In one repository, from which the caller may pull.
+    Repository(&'a Repository),
+    /// In every repository that this admits.
+    Anywhere(&'a (dyn Fn(&Name) -> bool + Sync)),
+}
+
+impl Repository {
+    /// Opens a blob of this repository. What was opened stays readable when the blob is deleted.
+    pub async fn blob(&self, digest: &Digest) -> Result<Blob, Error> {
+        let unknown = || Error::BlobUnknown(digest.clone());
+        let canonical = self.follow(&layout::layer_link(&self.name, digest)).await?.ok_or_else(unknown)?;
+        match self.storage().open(&layout::blob_data(&canonical)).await {
+            Ok(content) => Ok(Blob { digest: digest.clone(), content }),
+            Err(error) if error.is_not_found() => Err(unknown()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a blob of another repository this one's as well, without moving bytes. Whether it was found.
+    pub async fn mount_blob(&self, digest: &Digest, source: MountSource<'_>) -> Result<bool, Error> {
+        self.ensure_writable()?;
+        let found = match source {
+            MountSource::Repository(source) => source.locate_blob(digest).await?,
+            MountSource::Anywhere(admits) => self.registry.find_blob(digest, admits).await?,
+        };
+        let Some(canonical) = found else { return Ok(false) };
+        let (repository, digest) = (self.clone(), digest.clone());
+        finish(async move { repository.link_blob(&digest, &canonical).await }).await?;
+        Ok(true)
+    }
+
+    /// Takes a blob out of this repository, under this name of it. The bytes stay until they are collected.
+    pub async fn delete_blob(&self, digest: &Digest) -> Result<(), Error> {
+        self.ensure_deletable()?;
+        let (repository, digest) = (self.clone(), digest.clone());
+        finish(async move {
+            let _guard = repository.registry.locks.removing_from(&repository.name).await;
+            let link = layout::layer_link(&repository.name, &digest);
+            if repository.locate_blob(&digest).await?.is_some() && repository.unlink(&link).await? {
+                Ok(())
+            } else {
+                Err(Error::BlobUnknown(digest))
+            }
+        })
+        .await
+    }
+}
+
+impl Registry {
+    /// Looks for a blob in every repository that is admitted. The bytes are looked for first, since most often they are not there.
+    async fn find_blob(self: &Arc<Self>, digest: &Digest, admits: &(dyn Fn(&Name) -> bool + Sync)) -> Result<Option<Digest>, Error> {
+        let is_canonical = digest.algorithm() == Algorithm::Sha256;
+        if is_canonical && self.storage.stat(&layout::blob_data(digest)).await.is_err_and(|error| error.is_not_found()) {
+            return Ok(None);
+        }
+        let mut walk = self.walk(None);
+        while let Some(name) = walk.next().await? {
+            if admits(&name)
+                && let Some(canonical) = self.repository(name).locate_blob(digest).await?
+            {
+                return Ok(Some(canonical));
+            }
+        }
+        Ok(None)
+    }
+}
