@@ -3,8 +3,17 @@
 //! Owns passwords, tokens, scopes and the decision. Knows no status code and no header but the text of `Authorization` and
 //! `WWW-Authenticate`. Invariant: every refusal is a value; nothing that fails to verify counts as anonymous.
 
+mod error;
+mod identity;
+pub mod policy;
+mod scope;
+
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use error::{EntryFault, Error, KeyFault, TokenFault};
+pub use identity::{Action, Caller, Identity, Resource};
+pub use policy::Decision;
 
 /// How callers are recognised.
 #[derive(Clone, Debug)]

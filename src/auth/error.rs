@@ -1,0 +1,154 @@
+//! What can go wrong while finding out who asks. No variant carries a secret, or a line of the password file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A refusal, or a file that could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such user, another password, or a refresh token that is no longer good: one answer for all.
+    #[error("wrong credentials")]
+    WrongCredentials,
+    /// A bearer token that does not verify.
+    #[error("token refused: {0}")]
+    InvalidToken(TokenFault),
+    /// The `Authorization` text is not what its scheme demands, or too long.
+    #[error("malformed authorization")]
+    MalformedAuthorization,
+    /// Credentials of a kind that this registry does not take.
+    #[error("unsupported authorization scheme")]
+    UnsupportedScheme,
+    /// Too many password checks are waiting already.
+    #[error("too many password checks are waiting")]
+    Busy,
+    /// A line of the password file is not `user:hash`; named by its number alone.
+    #[error("{}: line {line} is not user:hash", path.display())]
+    PasswordLine {
+        /// The password file.
+        path: PathBuf,
+        /// Counted from one.
+        line: usize,
+    },
+    /// A name or password that may not be written into a password file.
+    #[error("{0}")]
+    Entry(EntryFault),
+    /// A key or certificate file that cannot be used.
+    #[error("{}: {fault}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: KeyFault,
+    },
+    /// A name under `signingalgorithms` that JOSE does not know, or none that can be used.
+    #[error("no usable signing algorithm: {0}")]
+    Algorithm(String),
+    /// `auth.token` with neither a bundle nor a key set.
+    #[error("no trusted keys are configured")]
+    NoTrustedKeys,
+    /// The token could not be signed, or no random bytes were to be had.
+    #[error("the cryptographic library failed")]
+    Crypto,
+    /// A file that could not be read or written.
+    #[error("{}", path.display())]
+    Storage {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a bearer token was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFault {
+    /// Not three parts of base64url JSON, or a header we may not ignore.
+    #[error("malformed")]
+    Malformed,
+    /// The algorithm is not allowed, or not for this key.
+    #[error("algorithm not allowed")]
+    Algorithm,
+    /// No trusted key matches.
+    #[error("unknown key")]
+    UnknownKey,
+    /// The signature does not verify.
+    #[error("bad signature")]
+    Signature,
+    /// A claim is missing or of the wrong type.
+    #[error("bad claims")]
+    Claims,
+    /// Issued by somebody else.
+    #[error("wrong issuer")]
+    Issuer,
+    /// Meant for somebody else.
+    #[error("wrong audience")]
+    Audience,
+    /// Past its time.
+    #[error("expired")]
+    Expired,
+    /// Before its time.
+    #[error("not yet valid")]
+    NotYetValid,
+}
+
+/// Why a key or certificate file cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFault {
+    /// Not readable as PEM.
+    #[error("not a PEM file")]
+    Pem,
+    /// Nothing of use inside.
+    #[error("no usable key or certificate inside")]
+    Empty,
+    /// A private key that is not ECDSA P-256.
+    #[error("a private key that is not ECDSA P-256")]
+    NotP256,
+    /// A certificate that does not parse, or whose key is of an unknown kind.
+    #[error("an unusable certificate")]
+    Certificate,
+    /// The first certificate is not that of the first key.
+    #[error("the certificate does not belong to the first signing key")]
+    Mismatch,
+    /// Not a JSON key set.
+    #[error("not a JSON web key set")]
+    KeySet,
+}
+
+/// Why a name or password may not be written into a password file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryFault {
+    /// Empty, with a colon or control character, led by `#`, with outer blanks, or reserved for machine tokens.
+    #[error("not a usable user name")]
+    User,
+    /// Empty, over 72 bytes (bcrypt would ignore the rest), or with a NUL.
+    #[error("the password must have 1 to 72 bytes and no NUL")]
+    Password,
+    /// No line of that name.
+    #[error("no such user")]
+    Unknown,
+}
+
+impl Error {
+    /// An I/O error with the file it happened to.
+    pub(super) fn storage(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Storage { path, source }
+    }
+
+    /// A fault of a key file.
+    pub(super) fn key(path: &Path, fault: KeyFault) -> Self {
+        Self::Key { path: path.to_path_buf(), fault }
+    }
+}
+
+impl From<TokenFault> for Error {
+    fn from(fault: TokenFault) -> Self {
+        Self::InvalidToken(fault)
+    }
+}
+
+impl From<EntryFault> for Error {
+    fn from(fault: EntryFault) -> Self {
+        Self::Entry(fault)
+    }
+}
