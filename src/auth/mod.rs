@@ -4,8 +4,11 @@
 //! `WWW-Authenticate`. Invariant: every refusal is a value; nothing that fails to verify counts as anonymous.
 
 mod error;
+mod htpasswd;
 mod identity;
+mod password_file;
 pub mod policy;
+mod private_file;
 mod scope;
 
 use std::path::PathBuf;
@@ -13,6 +16,7 @@ use std::time::Duration;
 
 pub use error::{EntryFault, Error, KeyFault, TokenFault};
 pub use identity::{Action, Caller, Identity, Resource};
+pub use password_file::{DEFAULT_COST, PasswordFile};
 pub use policy::Decision;
 
 /// How callers are recognised.
