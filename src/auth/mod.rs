@@ -6,9 +6,11 @@
 mod error;
 mod htpasswd;
 mod identity;
+mod keys;
 mod password_file;
 pub mod policy;
 mod private_file;
+mod public_key;
 mod scope;
 
 use std::path::PathBuf;
