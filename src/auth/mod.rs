@@ -3,6 +3,7 @@
 //! Owns passwords, tokens, scopes and the decision. Knows no status code and no header but the text of `Authorization` and
 //! `WWW-Authenticate`. Invariant: every refusal is a value; nothing that fails to verify counts as anonymous.
 
+mod claims;
 mod error;
 mod htpasswd;
 mod identity;
@@ -11,7 +12,9 @@ mod password_file;
 pub mod policy;
 mod private_file;
 mod public_key;
+mod refresh;
 mod scope;
+mod token;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +23,7 @@ pub use error::{EntryFault, Error, KeyFault, TokenFault};
 pub use identity::{Action, Caller, Identity, Resource};
 pub use password_file::{DEFAULT_COST, PasswordFile};
 pub use policy::Decision;
+pub use token::{Grant, IssuedToken, Offline, TokenRequest, TokenService};
 
 /// How callers are recognised.
 #[derive(Clone, Debug)]
