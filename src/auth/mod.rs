@@ -3,8 +3,11 @@
 //! Owns passwords, tokens, scopes and the decision. Knows no status code and no header but the text of `Authorization` and
 //! `WWW-Authenticate`. Invariant: every refusal is a value; nothing that fails to verify counts as anonymous.
 
+mod authenticator;
+mod authorization;
 mod claims;
 mod error;
+mod foreign;
 mod htpasswd;
 mod identity;
 mod keys;
@@ -19,6 +22,8 @@ mod token;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use authenticator::Authenticator;
+pub use authorization::Problem;
 pub use error::{EntryFault, Error, KeyFault, TokenFault};
 pub use identity::{Action, Caller, Identity, Resource};
 pub use password_file::{DEFAULT_COST, PasswordFile};

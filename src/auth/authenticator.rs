@@ -1,0 +1,287 @@
+//! From the text of a header to a caller, in the one way that the configuration chose.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Options;
+use super::authorization::{self, Credentials, Problem};
+use super::error::{Error, TokenFault};
+use super::foreign::ForeignTokens;
+use super::htpasswd::Passwords;
+use super::identity::{Caller, Identity, Rights};
+use super::token::TokenService;
+
+/// Says who asks, and how to ask who does not say.
+pub struct Authenticator {
+    mode: Mode,
+}
+
+enum Mode {
+    Open,
+    Passwords { realm: String, passwords: Arc<Passwords>, tokens: Option<Box<TokenService>> },
+    Foreign(Box<ForeignTokens>),
+}
+
+impl Authenticator {
+    /// Reads the files; makes a missing password file and a missing signing key.
+    pub async fn open(options: &Options) -> Result<Self, Error> {
+        let mode = match options {
+            Options::Open => Mode::Open,
+            Options::Htpasswd(options) => {
+                let passwords = Arc::new(Passwords::open(&options.path).await?);
+                let tokens = match &options.token_service {
+                    Some(service) => Some(Box::new(TokenService::open(service, Arc::clone(&passwords)).await?)),
+                    None => None,
+                };
+                Mode::Passwords { realm: options.realm.clone(), passwords, tokens }
+            }
+            Options::Token(options) => Mode::Foreign(Box::new(ForeignTokens::open(options).await?)),
+        };
+        Ok(Self { mode })
+    }
+
+    /// Who a request comes from: nobody without credentials, an error with bad ones.
+    pub async fn authenticate(&self, authorization: Option<&str>, now: SystemTime) -> Result<Caller, Error> {
+        if let Mode::Open = self.mode {
+            return Ok(Caller::new(Identity::Anonymous, Rights::Everything));
+        }
+        match Credentials::parse(authorization)? {
+            Credentials::Nobody => Ok(Caller::new(Identity::Anonymous, Rights::Policy)),
+            Credentials::Basic { user, password } => {
+                let Mode::Passwords { passwords, .. } = &self.mode else { return Err(Error::UnsupportedScheme) };
+                passwords.verify(&user, &password, now).await?;
+                Ok(Caller::new(Identity::User(user), Rights::Policy))
+            }
+            Credentials::Bearer(token) => self.verify(token, now),
+        }
+    }
+
+    /// The text of `WWW-Authenticate`; `None` where everybody may do everything.
+    ///
+    /// `origin` is `https://host[:port]/prefix` of this request, without a slash at the end.
+    pub fn challenge(&self, origin: &str, scopes: &[String], problem: Option<Problem>) -> Option<String> {
+        match &self.mode {
+            Mode::Open => None,
+            Mode::Passwords { realm, tokens: None, .. } => Some(authorization::basic_challenge(realm)),
+            Mode::Passwords { tokens: Some(tokens), .. } => {
+                let options = tokens.options();
+                let realm = options.realm.clone().unwrap_or_else(|| format!("{origin}/auth/token"));
+                Some(authorization::bearer_challenge(&realm, &options.service, scopes, problem))
+            }
+            Mode::Foreign(tokens) => {
+                let options = tokens.options();
+                let realm = match &options.auto_redirect {
+                    Some(path) => authorization::realm_beside(origin, path),
+                    None => options.realm.clone(),
+                };
+                Some(authorization::bearer_challenge(&realm, &options.service, scopes, problem))
+            }
+        }
+    }
+
+    /// The token realm, when it is in the box.
+    pub fn tokens(&self) -> Option<&TokenService> {
+        match &self.mode {
+            Mode::Passwords { tokens, .. } => tokens.as_deref(),
+            Mode::Open | Mode::Foreign(_) => None,
+        }
+    }
+
+    /// Reads passwords and keys again; what cannot be used leaves the old in force, and the first such error is returned.
+    pub async fn reload(&self) -> Result<(), Error> {
+        match &self.mode {
+            Mode::Open => Ok(()),
+            Mode::Passwords { passwords, tokens, .. } => {
+                let read = passwords.reload().await;
+                let keys = match tokens {
+                    Some(tokens) => tokens.reload().await,
+                    None => Ok(()),
+                };
+                read.and(keys)
+            }
+            Mode::Foreign(tokens) => tokens.reload().await,
+        }
+    }
+
+    /// How many password hashes have been computed.
+    pub fn password_hashes(&self) -> u64 {
+        match &self.mode {
+            Mode::Passwords { passwords, .. } => passwords.hashes(),
+            Mode::Open | Mode::Foreign(_) => 0,
+        }
+    }
+
+    fn verify(&self, token: &str, now: SystemTime) -> Result<Caller, Error> {
+        let verified: Result<Caller, TokenFault> = match &self.mode {
+            Mode::Passwords { tokens: Some(tokens), .. } => tokens.verify(token, now),
+            Mode::Foreign(tokens) => tokens.verify(token, now),
+            Mode::Open | Mode::Passwords { tokens: None, .. } => return Err(Error::UnsupportedScheme),
+        };
+        Ok(verified?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+    use crate::auth::identity::{Action, Resource};
+    use crate::auth::policy::{self, Decision};
+    use crate::auth::{ForeignTokenOptions, Grant, HtpasswdOptions, Offline, TokenRequest, TokenServiceOptions, password_file};
+
+    const ORIGIN: &str = "https://host:5000/prefix";
+
+    fn basic(user: &str, password: &str) -> String {
+        format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+    }
+
+    fn now() -> SystemTime {
+        SystemTime::now()
+    }
+
+    async fn passwords(dir: &tempfile::TempDir, realm_in_the_box: Option<TokenServiceOptions>) -> Authenticator {
+        let path = dir.path().join("htpasswd");
+        fs::write(&path, format!("alice:{}\n", password_file::hash("pw", 4).unwrap())).unwrap();
+        let options = HtpasswdOptions { realm: "the realm".into(), path, token_service: realm_in_the_box };
+        Authenticator::open(&Options::Htpasswd(options)).await.unwrap()
+    }
+
+    fn realm_in(dir: &tempfile::TempDir) -> TokenServiceOptions {
+        TokenServiceOptions {
+            signing_key: dir.path().join("token.pem"),
+            certificate: None,
+            realm: None,
+            service: "us".into(),
+            issuer: "us".into(),
+            expiration: Duration::from_secs(300),
+        }
+    }
+
+    #[tokio::test]
+    async fn without_access_control_any_header_passes_and_there_is_no_challenge() {
+        let open = Authenticator::open(&Options::Open).await.unwrap();
+        for header in [None, Some("Basic !"), Some("Bearer x")] {
+            let caller = open.authenticate(header, now()).await.unwrap();
+            assert_eq!(policy::decide(&caller, &Resource::Catalog, Action::Pull), Decision::Allowed);
+        }
+        assert_eq!(open.challenge(ORIGIN, &[], None), None);
+    }
+
+    #[tokio::test]
+    async fn passwords_alone_mean_basic() {
+        let dir = tempfile::tempdir().unwrap();
+        let auth = passwords(&dir, None).await;
+        let caller = auth.authenticate(Some(&basic("alice", "pw")), now()).await.unwrap();
+        assert_eq!((caller.identity().name(), policy::decide_base(&caller)), (Some("alice"), Decision::Allowed));
+        for nobody in [None, Some(basic("", ""))] {
+            let caller = auth.authenticate(nobody.as_deref(), now()).await.unwrap();
+            assert_eq!(policy::decide_base(&caller), Decision::Unauthenticated);
+        }
+        assert!(matches!(auth.authenticate(Some(&basic("alice", "no")), now()).await, Err(Error::WrongCredentials)));
+        assert!(matches!(auth.authenticate(Some("Bearer a.b.c"), now()).await, Err(Error::UnsupportedScheme)));
+        assert_eq!(auth.challenge(ORIGIN, &["repository:a:pull".into()], None).unwrap(), "Basic realm=\"the realm\"");
+        assert!(auth.tokens().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_realm_in_the_box_takes_its_tokens_and_passwords_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let auth = passwords(&dir, Some(realm_in(&dir))).await;
+        assert!(auth.authenticate(Some(&basic("alice", "pw")), now()).await.is_ok());
+        let grant = Grant::Password { user: "alice", password: "pw" };
+        let request = TokenRequest { grant, service: Some("other"), scopes: vec![], access: Offline::NotWanted, client_id: None };
+        let issued = auth.tokens().unwrap().issue(request, now()).await.unwrap();
+        assert_eq!(auth.password_hashes(), 1, "one password is hashed once for Basic and the realm");
+        let caller = auth.authenticate(Some(&format!("bearer {}", issued.token)), now()).await.unwrap();
+        assert_eq!((caller.identity().name(), policy::decide_base(&caller)), (Some("alice"), Decision::Allowed));
+        let refused = auth.authenticate(Some("Bearer a.b.c"), now()).await;
+        assert!(matches!(refused, Err(Error::InvalidToken(TokenFault::Malformed))));
+    }
+
+    #[tokio::test]
+    async fn the_realm_is_the_configured_one_or_beside_the_request() {
+        let dir = tempfile::tempdir().unwrap();
+        let auth = passwords(&dir, Some(realm_in(&dir))).await;
+        assert_eq!(auth.challenge(ORIGIN, &[], None).unwrap(), "Bearer realm=\"https://host:5000/prefix/auth/token\",service=\"us\"");
+        let fixed = TokenServiceOptions { realm: Some("https://fixed/t".into()), ..realm_in(&dir) };
+        let auth = passwords(&dir, Some(fixed)).await;
+        let challenge = auth.challenge(ORIGIN, &["registry:catalog:*".into()], Some(Problem::InvalidToken)).unwrap();
+        assert_eq!(challenge, "Bearer realm=\"https://fixed/t\",service=\"us\",scope=\"registry:catalog:*\",error=\"invalid_token\"");
+    }
+
+    #[tokio::test]
+    async fn foreign_tokens_leave_no_room_for_passwords() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = dir.path().join("bundle.pem");
+        let certificate = rcgen::generate_simple_self_signed(vec!["them".into()]).unwrap();
+        fs::write(&bundle, certificate.cert.pem()).unwrap();
+        let mut options = ForeignTokenOptions {
+            realm: "https://them/token".into(),
+            service: "us".into(),
+            issuer: "them".into(),
+            root_cert_bundle: Some(bundle),
+            jwks: None,
+            signing_algorithms: vec![],
+            auto_redirect: None,
+        };
+        let auth = Authenticator::open(&Options::Token(options.clone())).await.unwrap();
+        assert!(matches!(auth.authenticate(Some(&basic("alice", "pw")), now()).await, Err(Error::UnsupportedScheme)));
+        let caller = auth.authenticate(None, now()).await.unwrap();
+        assert_eq!(policy::decide_base(&caller), Decision::Unauthenticated);
+        assert_eq!(auth.challenge(ORIGIN, &[], None).unwrap(), "Bearer realm=\"https://them/token\",service=\"us\"");
+        options.auto_redirect = Some("/auth/token".into());
+        let auth = Authenticator::open(&Options::Token(options)).await.unwrap();
+        assert_eq!(auth.challenge(ORIGIN, &[], None).unwrap(), "Bearer realm=\"https://host:5000/auth/token\",service=\"us\"");
+    }
+
+    #[tokio::test]
+    async fn tokens_of_the_realm_verify_elsewhere_by_certificate_and_by_key_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let keep = |name: &str, text: String| {
+            fs::write(dir.path().join(name), text).unwrap();
+            dir.path().join(name)
+        };
+        let pair = rcgen::KeyPair::generate().unwrap();
+        keep("token.pem", pair.serialize_pem());
+        let certificate = rcgen::CertificateParams::new(vec!["us".into()]).unwrap().self_signed(&pair).unwrap();
+        let certificate = keep("token.crt", certificate.pem());
+        let auth = passwords(&dir, Some(TokenServiceOptions { certificate: Some(certificate.clone()), ..realm_in(&dir) })).await;
+        let realm = auth.tokens().unwrap();
+        let grant = Grant::Password { user: "alice", password: "pw" };
+        let request = TokenRequest { grant, service: None, scopes: vec!["repository:a:pull"], access: Offline::NotWanted, client_id: None };
+        let bearer = format!("Bearer {}", realm.issue(request, now()).await.unwrap().token);
+        let jwks = keep("jwks.json", realm.jwks().to_string());
+        for (root_cert_bundle, jwks) in [(Some(certificate), None), (None, Some(jwks))] {
+            let options = ForeignTokenOptions {
+                realm: String::new(),
+                service: "us".into(),
+                issuer: "us".into(),
+                root_cert_bundle,
+                jwks,
+                signing_algorithms: vec!["ES256".into()],
+                auto_redirect: None,
+            };
+            let elsewhere = Authenticator::open(&Options::Token(options)).await.unwrap();
+            let caller = elsewhere.authenticate(Some(&bearer), now()).await.unwrap();
+            let decision = policy::decide(&caller, &Resource::Repository(&"a".parse().unwrap()), Action::Pull);
+            assert_eq!((caller.identity().name(), decision), (Some("alice"), Decision::Allowed));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reload_reads_passwords_and_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let auth = passwords(&dir, Some(realm_in(&dir))).await;
+        let before = auth.tokens().unwrap().jwks();
+        fs::write(dir.path().join("token.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        fs::write(dir.path().join("htpasswd"), "no colon\n").unwrap();
+        assert!(matches!(auth.reload().await, Err(Error::PasswordLine { .. })));
+        assert_ne!(auth.tokens().unwrap().jwks(), before, "one bad file does not keep the other from being read");
+        assert!(auth.authenticate(Some(&basic("alice", "pw")), now()).await.is_ok());
+    }
+}
