@@ -1,7 +1,38 @@
 //! The protocol on the wire; thin.
+//!
+//! Owns routes, headers, status codes and bodies; decides nothing. [`app`] is the one function that the server and the tests both
+//! call. Around every request runs [`middleware::observe`] (request id, fixed headers, access log); around `/v2` also
+//! [`middleware::authenticate`], which finds out who asks and ends before any extractor starts. Whether the caller may is
+//! decided in [`access`], whose extractors are every handler's first argument.
+
+mod access;
+mod blobs;
+mod client_addr;
+mod error;
+mod extract;
+mod listings;
+mod location;
+mod manifests;
+mod middleware;
+mod ops;
+mod range;
+mod referrers;
+mod routes;
+mod state;
+mod token;
+mod upload_state;
+mod uploads;
+
+pub use client_addr::{ConnectionInfo, Scheme};
+pub use error::Error;
+pub use routes::app;
+pub use state::AppState;
 
 use ipnet::IpNet;
 use zeroize::Zeroizing;
+
+/// The largest manifest that is taken, in bytes (distribution specification, "Pushing Manifests").
+const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
 
 /// `http`, as far as requests are concerned.
 #[derive(Clone, Debug)]
@@ -16,7 +47,7 @@ pub struct Options {
     pub secret: Option<Zeroizing<Vec<u8>>>,
     /// Headers added to each routed answer, each name with its values.
     pub headers: Vec<(String, Vec<String>)>,
-    /// The peers whose forwarding headers are believed; `None`: the default of `reference/interface.md`, "Proxies".
+    /// The peers whose forwarding headers are believed; `None`: loopback for addresses, and private networks besides for scheme and host.
     pub trusted_proxies: Option<Vec<IpNet>>,
     /// The most repositories in one page of the catalog.
     pub catalog_max_entries: usize,

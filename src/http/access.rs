@@ -1,0 +1,216 @@
+//! Whether the caller may: the only way from a request to data.
+//!
+//! The registry sits in a [`Gate`] whose fields are private to this file. A handler gets at it through an extractor that has
+//! asked the policy; one that forgets reaches nothing. The extractors are synchronous: who asks was found out by the
+//! middleware before any of them runs.
+
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use actix_web::dev::Payload;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+
+use super::{AppState, Error};
+use crate::auth::{self, Action, Authenticator, Caller, Decision, Problem, Resource, policy};
+use crate::oci::Name;
+use crate::registry::{Registry, Repository};
+
+/// The data, and who guards it.
+pub(super) struct Gate {
+    registry: Arc<Registry>,
+    authenticator: Arc<Authenticator>,
+}
+
+impl Gate {
+    pub(super) fn new(registry: Arc<Registry>, authenticator: Arc<Authenticator>) -> Self {
+        Self { registry, authenticator }
+    }
+
+    /// Finds out who sends this `Authorization`.
+    pub(super) async fn authenticate(&self, authorization: Option<&str>) -> Result<Caller, auth::Error> {
+        self.authenticator.authenticate(authorization, SystemTime::now()).await
+    }
+
+    /// The token realm, when it is in the box.
+    pub(super) fn tokens(&self) -> Option<&auth::TokenService> {
+        self.authenticator.tokens()
+    }
+
+    /// The `WWW-Authenticate` text for a request that needs a scope.
+    pub(super) fn challenge(&self, origin: &str, scope: Option<String>, problem: Option<Problem>) -> Option<String> {
+        self.authenticator.challenge(origin, scope.as_slice(), problem)
+    }
+}
+
+/// Who asks, or why that could not be found out. Put into the request by the middleware.
+pub(super) struct Asker(pub(super) Result<Caller, auth::Error>);
+
+/// What a handler needs in its repository; the marker in its signature.
+pub(super) trait Permission {
+    /// The action that the policy is asked for.
+    const ACTION: Action;
+}
+
+/// Reading.
+pub(super) struct Pull;
+/// Writing.
+pub(super) struct Push;
+/// Removing.
+pub(super) struct Delete;
+
+impl Permission for Pull {
+    const ACTION: Action = Action::Pull;
+}
+
+impl Permission for Push {
+    const ACTION: Action = Action::Push;
+}
+
+impl Permission for Delete {
+    const ACTION: Action = Action::Delete;
+}
+
+/// The right to do one kind of thing in one repository, and the repository.
+pub(super) struct Access<P> {
+    repository: Repository,
+    caller: Caller,
+    permission: PhantomData<P>,
+}
+
+impl<P> Access<P> {
+    pub(super) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+}
+
+impl Access<Push> {
+    /// Another repository, when the caller may pull from it.
+    pub(super) fn source(&self, state: &AppState, name: Name) -> Option<Repository> {
+        self.may_pull(&name).then(|| state.gate.registry.repository(name))
+    }
+
+    /// Whether the caller may pull from a repository.
+    pub(super) fn may_pull(&self, name: &Name) -> bool {
+        policy::decide(&self.caller, &Resource::Repository(name), Action::Pull) == Decision::Allowed
+    }
+}
+
+impl<P: Permission> FromRequest for Access<P> {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(repository_access(request))
+    }
+}
+
+fn repository_access<P: Permission>(request: &HttpRequest) -> Result<Access<P>, Error> {
+    let state = state(request)?;
+    // The name is looked at after the credentials: without them nobody learns what a good name is.
+    let name = request.match_info().get("name").unwrap_or_default().parse::<Name>();
+    let Ok(name) = name else {
+        caller(request, state, None)?;
+        return Err(Error::NameInvalid);
+    };
+    let resource = Resource::Repository(&name);
+    let caller = caller(request, state, Some((&resource, P::ACTION)))?;
+    permit(request, state, policy::decide(&caller, &resource, P::ACTION), Some((&resource, P::ACTION)))?;
+    Ok(Access { repository: state.gate.registry.repository(name), caller, permission: PhantomData })
+}
+
+/// The right to list the repositories.
+pub(super) struct CatalogAccess {
+    registry: Arc<Registry>,
+}
+
+impl CatalogAccess {
+    pub(super) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Whether a repository may be shown to the caller: to those who may list at all, every one.
+    pub(super) fn shows(&self, _: &Name) -> bool {
+        true
+    }
+}
+
+impl FromRequest for CatalogAccess {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let access = || {
+            let state = state(request)?;
+            let wanted = Some((&Resource::Catalog, Action::Pull));
+            let caller = caller(request, state, wanted)?;
+            permit(request, state, policy::decide(&caller, &Resource::Catalog, Action::Pull), wanted)?;
+            Ok(Self { registry: Arc::clone(&state.gate.registry) })
+        };
+        ready(access())
+    }
+}
+
+/// Proof that the caller has shown credentials where they are needed at all; names no repository.
+pub(super) struct BaseAccess;
+
+impl FromRequest for BaseAccess {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let access = || {
+            let state = state(request)?;
+            let caller = caller(request, state, None)?;
+            permit(request, state, policy::decide_base(&caller), None)?;
+            Ok(Self)
+        };
+        ready(access())
+    }
+}
+
+type Wanted<'a> = Option<(&'a Resource<'a>, Action)>;
+
+fn state(request: &HttpRequest) -> Result<&AppState, Error> {
+    request.app_data::<Data<AppState>>().map(|state| state.get_ref()).ok_or(Error::Unguarded)
+}
+
+fn caller(request: &HttpRequest, state: &AppState, wanted: Wanted<'_>) -> Result<Caller, Error> {
+    let extensions = request.extensions();
+    match &extensions.get::<Asker>().ok_or(Error::Unguarded)?.0 {
+        Ok(caller) => Ok(caller.clone()),
+        Err(auth::Error::Busy) => Err(Error::Busy),
+        Err(auth::Error::InvalidToken(_)) => Err(unauthorized(request, state, wanted, Some(Problem::InvalidToken))),
+        Err(auth::Error::WrongCredentials | auth::Error::MalformedAuthorization | auth::Error::UnsupportedScheme) => {
+            Err(unauthorized(request, state, wanted, None))
+        }
+        Err(_) => Err(Error::AuthenticationFailed),
+    }
+}
+
+fn permit(request: &HttpRequest, state: &AppState, decision: Decision, wanted: Wanted<'_>) -> Result<(), Error> {
+    match decision {
+        Decision::Allowed => Ok(()),
+        Decision::Unauthenticated => Err(unauthorized(request, state, wanted, None)),
+        Decision::InsufficientScope => Err(unauthorized(request, state, wanted, Some(Problem::InsufficientScope))),
+        Decision::Hidden => Err(Error::Hidden),
+        Decision::Denied => Err(Error::Denied),
+    }
+}
+
+fn unauthorized(request: &HttpRequest, state: &AppState, wanted: Wanted<'_>, problem: Option<Problem>) -> Error {
+    let origin = state.locations.origin(&state.proxies.client(request));
+    let scope = wanted.map(|(resource, action)| policy::scope_text(resource, action));
+    let detail = scope.as_deref().map_or_else(Vec::new, detail_of);
+    Error::Unauthorized { challenge: state.gate.challenge(&origin, scope, problem), detail }
+}
+
+/// What the body of a 401 lists: one object for each action that was needed, in the shape of registry:2.
+fn detail_of(scope: &str) -> Vec<serde_json::Value> {
+    let (kind, rest) = scope.split_once(':').unwrap_or_default();
+    let (name, actions) = rest.rsplit_once(':').unwrap_or_default();
+    let object = |action| serde_json::json!({"Type": kind, "Class": "", "Name": name, "Action": action});
+    actions.split(',').map(object).collect()
+}

@@ -1,0 +1,135 @@
+//! Pulling and deleting blobs.
+
+use actix_web::body::SizedStream;
+use actix_web::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE,
+};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+
+use super::access::{Access, Delete, Pull};
+use super::range::{Part, Wanted, wanted};
+use super::{Error, extract};
+use crate::oci::Digest;
+use crate::oci::media_type::OCTET_STREAM;
+use crate::storage::{self, Content};
+
+/// `GET` and `HEAD /v2/NAME/blobs/DIGEST`.
+pub(super) async fn get(access: Access<Pull>, request: HttpRequest) -> Result<HttpResponse, Error> {
+    let digest = extract::digest(&request)?;
+    let blob = access.repository().blob(&digest).await?;
+    let total = blob.content.length();
+    if let Some(response) = precondition(request.headers(), &digest) {
+        return Ok(response);
+    }
+    let range = if_range_holds(request.headers(), &digest).then(|| extract::header(&request, RANGE)).flatten();
+    let whole = Part { offset: 0, length: total };
+    match wanted(range, total) {
+        Wanted::Whole => Ok(send(headers(&mut HttpResponse::Ok(), &digest), blob.content, whole)),
+        Wanted::One(part) => {
+            let mut response = HttpResponse::PartialContent();
+            headers(&mut response, &digest).insert_header((CONTENT_RANGE, part.content_range(total)));
+            Ok(send(&mut response, blob.content, part))
+        }
+        Wanted::Several(parts) => Ok(send_several(&digest, &blob.content, &parts)),
+        Wanted::Unsatisfiable => {
+            let mut response = actix_web::ResponseError::error_response(&Error::RangeNotSatisfiable { length: total });
+            let value = format!("bytes */{total}").parse().map_err(|_| Error::RangeMalformed)?;
+            response.headers_mut().insert(CONTENT_RANGE, value);
+            Ok(response)
+        }
+    }
+}
+
+/// `DELETE /v2/NAME/blobs/DIGEST`.
+pub(super) async fn delete(access: Access<Delete>, request: HttpRequest) -> Result<HttpResponse, Error> {
+    let digest = extract::digest(&request)?;
+    access.repository().delete_blob(&digest).await?;
+    Ok(HttpResponse::Accepted().insert_header(("docker-content-digest", digest.as_str())).finish())
+}
+
+/// The answer that needs no content: 304 when the client has it, 412 when it wants another one.
+pub(super) fn precondition(headers: &HeaderMap, digest: &Digest) -> Option<HttpResponse> {
+    if headers.get_all(IF_NONE_MATCH).any(|value| value.to_str().is_ok_and(|list| names(list, digest))) {
+        let mut response = HttpResponse::NotModified();
+        response.insert_header((ETAG, etag(digest))).insert_header(("docker-content-digest", digest.as_str()));
+        return Some(response.finish());
+    }
+    let mut if_match = headers.get_all(IF_MATCH).peekable();
+    if if_match.peek().is_some() && !if_match.any(|value| value.to_str().is_ok_and(|list| names(list, digest))) {
+        return Some(HttpResponse::PreconditionFailed().finish());
+    }
+    None
+}
+
+pub(super) fn etag(digest: &Digest) -> String {
+    format!("\"{digest}\"")
+}
+
+fn names(list: &str, digest: &Digest) -> bool {
+    list.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == digest.as_str())
+}
+
+fn if_range_holds(headers: &HeaderMap, digest: &Digest) -> bool {
+    headers.get(IF_RANGE).is_none_or(|value| value.as_bytes() == etag(digest).as_bytes())
+}
+
+fn headers<'a>(response: &'a mut HttpResponseBuilder, digest: &Digest) -> &'a mut HttpResponseBuilder {
+    response
+        .insert_header((CONTENT_TYPE, OCTET_STREAM))
+        .insert_header((ACCEPT_RANGES, "bytes"))
+        .insert_header((CACHE_CONTROL, "max-age=31536000, immutable"))
+        .insert_header((ETAG, etag(digest)))
+        .insert_header(("docker-content-digest", digest.as_str()))
+}
+
+fn send(response: &mut HttpResponseBuilder, content: Content, part: Part) -> HttpResponse {
+    response.body(SizedStream::new(part.length, pieces(content, part)))
+}
+
+/// Several parts, as `multipart/byteranges` (RFC 9110, section 14.6).
+fn send_several(digest: &Digest, content: &Content, parts: &[Part]) -> HttpResponse {
+    let boundary = uuid::Uuid::new_v4().simple().to_string();
+    let total = content.length();
+    let head = |part: &Part| {
+        let range = part.content_range(total);
+        format!("\r\n--{boundary}\r\nContent-Type: {OCTET_STREAM}\r\nContent-Range: {range}\r\n\r\n")
+    };
+    let tail = format!("\r\n--{boundary}--\r\n");
+    let length = parts.iter().map(|part| head(part).len() as u64 + part.length).sum::<u64>() + tail.len() as u64;
+    let sections: Vec<_> = parts.iter().map(|part| (Bytes::from(head(part)), content.clone(), *part)).collect();
+    let body = stream::iter(sections)
+        .flat_map(|(head, content, part)| stream::once(async { Ok(head) }).chain(pieces(content, part)))
+        .chain(stream::once(async { Ok(Bytes::from(tail)) }));
+    let mut response = HttpResponse::PartialContent();
+    headers(&mut response, digest).insert_header((CONTENT_TYPE, format!("multipart/byteranges; boundary={boundary}")));
+    response.body(SizedStream::new(length, Box::pin(body)))
+}
+
+/// A part of some content, piece by piece. A file that turns out shorter ends in an error, so that nobody takes it for whole.
+fn pieces(content: Content, part: Part) -> impl Stream<Item = Result<Bytes, Truncated>> {
+    stream::try_unfold((content, part), |(content, left)| async move {
+        if left.length == 0 {
+            return Ok(None);
+        }
+        let piece = content.read_at(left.offset, left.length).await.inspect_err(|error| {
+            tracing::error!(%error, "a blob cannot be read to its end");
+        })?;
+        let count = piece.len() as u64;
+        if count == 0 {
+            tracing::error!(blob.missing = left.length, "a blob is shorter than it was when it was opened");
+            return Err(Truncated::Short);
+        }
+        Ok(Some((piece, (content, Part { offset: left.offset + count, length: left.length - count }))))
+    })
+}
+
+/// The content ended before it should.
+#[derive(Debug, thiserror::Error)]
+enum Truncated {
+    #[error("the content is shorter than announced")]
+    Short,
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+}

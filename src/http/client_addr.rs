@@ -1,0 +1,216 @@
+//! Who is at the other end: address, scheme and host of a request, worked out here and nowhere else.
+//!
+//! What a peer says about somebody else (`Forwarded`, `X-Forwarded-*`, `X-Real-IP`) counts only when the peer is trusted to
+//! say it: for the client's address the configured proxies, by default loopback; for scheme and host, when nothing is configured,
+//! private networks too, so that proxies set up for registry:2 keep their Locations.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{FORWARDED, HOST, HeaderMap};
+use ipnet::IpNet;
+
+/// What the listener knows of a connection; put into each request's connection data.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionInfo {
+    /// The address of the peer; `None` on a Unix socket.
+    pub peer: Option<SocketAddr>,
+    /// Whether the connection is TLS to us.
+    pub scheme: Scheme,
+}
+
+/// The scheme of a request's URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// The client of a request, as far as anybody who is trusted has told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    pub(super) scheme: Scheme,
+    /// The host, with its port if one was named; `None` when it is absent or malformed.
+    pub(super) host: Option<String>,
+}
+
+/// Whose word counts.
+#[derive(Clone, Debug)]
+pub(super) struct Proxies {
+    for_address: Vec<IpNet>,
+    for_origin: Vec<IpNet>,
+}
+
+const LOOPBACK: [&str; 3] = ["127.0.0.0/8", "::1/128", "::ffff:127.0.0.0/104"];
+const PRIVATE: [&str; 7] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10", "fc00::/7", "fe80::/10"];
+
+impl Proxies {
+    pub(super) fn new(configured: Option<Vec<IpNet>>) -> Self {
+        let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("the constants are networks")).collect();
+        configured.map_or_else(
+            || Self { for_address: networks(&LOOPBACK), for_origin: networks(&[&LOOPBACK[..], &PRIVATE[..]].concat()) },
+            |list| Self { for_address: list.clone(), for_origin: list },
+        )
+    }
+
+    /// Works out the client of a request.
+    pub(super) fn client(&self, request: &HttpRequest) -> Client {
+        let info = request.conn_data::<ConnectionInfo>();
+        // A peer on a Unix socket is a proxy on this host.
+        let peer = info.and_then(|info| info.peer).map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip().to_canonical());
+        let scheme = info.map_or(Scheme::Http, |info| info.scheme);
+        self.client_of(request.headers(), peer, scheme)
+    }
+
+    fn client_of(&self, headers: &HeaderMap, peer: IpAddr, scheme: Scheme) -> Client {
+        let own_host = || text(headers, HOST.as_str()).map(str::to_owned);
+        let mut client = Client { address: peer, scheme, host: own_host() };
+        if contains(&self.for_origin, peer) {
+            if let Some(scheme) = forwarded_scheme(headers) {
+                client.scheme = scheme;
+            }
+            if let Some(host) = forwarded_host(headers) {
+                client.host = Some(host.to_owned());
+            }
+        }
+        if contains(&self.for_address, peer) {
+            client.address = self.forwarded_address(headers).unwrap_or(peer);
+        }
+        client.host = client.host.filter(|host| is_host(host));
+        client
+    }
+
+    /// The rightmost hop that is not one of ours; with none, the leftmost.
+    fn forwarded_address(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let mut hops = forwarded(headers, "for");
+        if hops.is_empty() {
+            hops = list(headers, "x-forwarded-for");
+        }
+        if hops.is_empty() {
+            hops = list(headers, "x-real-ip");
+        }
+        let mut nearest = None;
+        for hop in hops.into_iter().rev() {
+            let address = address_of(hop)?;
+            nearest = Some(address);
+            if !contains(&self.for_address, address) {
+                break;
+            }
+        }
+        nearest
+    }
+}
+
+fn contains(networks: &[IpNet], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&address))
+}
+
+fn forwarded_scheme(headers: &HeaderMap) -> Option<Scheme> {
+    let stated = forwarded(headers, "proto").first().copied().or_else(|| list(headers, "x-forwarded-proto").first().copied())?;
+    match stated.to_ascii_lowercase().as_str() {
+        "http" => Some(Scheme::Http),
+        "https" => Some(Scheme::Https),
+        _ => None,
+    }
+}
+
+fn forwarded_host(headers: &HeaderMap) -> Option<&str> {
+    forwarded(headers, "host").first().copied().or_else(|| list(headers, "x-forwarded-host").first().copied())
+}
+
+/// The values of one parameter of `Forwarded` (RFC 7239), hop by hop.
+fn forwarded<'a>(headers: &'a HeaderMap, parameter: &str) -> Vec<&'a str> {
+    let hops = headers.get_all(FORWARDED).filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let value_of = |hop: &'a str| {
+        let mut pairs = hop.split(';').filter_map(|pair| pair.trim().split_once('='));
+        pairs.find(|(name, _)| name.eq_ignore_ascii_case(parameter)).map(|(_, value)| value.trim().trim_matches('"'))
+    };
+    hops.filter_map(value_of).collect()
+}
+
+fn list<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+    let values = headers.get_all(name).filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// An address, with or without a port, an IPv6 one in brackets or bare.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let bare = hop.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// Whether a text can stand as the authority of a URL: a name or an address, and a port.
+pub(super) fn is_host(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    !text.is_empty() && text.len() <= 262 && text.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn client(configured: Option<&[&str]>, peer: &str, headers: &[(&str, &str)]) -> Client {
+        let configured = configured.map(|list| list.iter().map(|text| text.parse().unwrap()).collect());
+        let mut map = HeaderMap::new();
+        map.insert(HOST, HeaderValue::from_static("own:5000"));
+        for (name, value) in headers {
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        Proxies::new(configured).client_of(&map, peer.parse().unwrap(), Scheme::Http)
+    }
+
+    #[test]
+    fn a_stranger_is_believed_in_nothing() {
+        let headers = [("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "evil")];
+        let client = client(None, "203.0.113.9", &headers);
+        assert_eq!(client, Client { address: "203.0.113.9".parse().unwrap(), scheme: Scheme::Http, host: Some("own:5000".into()) });
+    }
+
+    #[test]
+    fn a_private_peer_is_believed_in_scheme_and_host_but_not_in_the_address() {
+        let headers = [("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "example.org, b")];
+        let client = client(None, "172.17.0.1", &headers);
+        assert_eq!(client, Client { address: "172.17.0.1".parse().unwrap(), scheme: Scheme::Https, host: Some("example.org".into()) });
+    }
+
+    #[test]
+    fn the_address_is_the_rightmost_hop_that_is_not_a_proxy_of_ours() {
+        let hops = [("x-forwarded-for", "1.1.1.1, 9.9.9.9"), ("x-forwarded-for", "127.0.0.3")];
+        assert_eq!(client(None, "127.0.0.1", &hops).address.to_string(), "9.9.9.9");
+        assert_eq!(client(Some(&["10.0.0.0/8"]), "127.0.0.1", &hops).address.to_string(), "127.0.0.1");
+    }
+
+    #[test]
+    fn the_standard_header_comes_before_the_older_ones() {
+        let headers = [("forwarded", "for=\"[2001:db8::1]:99\";proto=https;host=a.example"), ("x-forwarded-for", "9.9.9.9")];
+        let client = client(None, "::1", &headers);
+        assert_eq!(client, Client { address: "2001:db8::1".parse().unwrap(), scheme: Scheme::Https, host: Some("a.example".into()) });
+    }
+
+    #[test]
+    fn a_host_that_cannot_stand_in_a_url_is_none() {
+        assert_eq!(client(None, "127.0.0.1", &[("x-forwarded-host", "a/b\"")]).host, None);
+        assert!(is_host("[::1]:5000"));
+        assert!(!is_host("a@b"));
+    }
+}

@@ -1,0 +1,259 @@
+//! The one place that turns an error into a status.
+//!
+//! Clients get a code of the specification and its fixed message; the chain of causes goes to the log, once, here.
+
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::{Value, json};
+
+use super::MANIFEST_LIMIT;
+use crate::oci::ErrorCode;
+use crate::oci::reference::InvalidReference;
+use crate::registry;
+use crate::storage;
+
+/// Why a request is not answered as it hoped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Credentials are missing, wrong, or do not suffice.
+    #[error("authentication required")]
+    Unauthorized {
+        /// The text of `WWW-Authenticate`.
+        challenge: Option<String>,
+        /// What was needed, for the body.
+        detail: Vec<Value>,
+    },
+    /// The caller may not pull here: to it the repository does not exist.
+    #[error("hidden from the caller")]
+    Hidden,
+    /// The caller may pull here, but not do this.
+    #[error("denied")]
+    Denied,
+    /// Too many password checks are waiting.
+    #[error("too many password checks are waiting")]
+    Busy,
+    /// Who asks could not be found out, through no fault of theirs.
+    #[error("authentication failed on our side")]
+    AuthenticationFailed,
+    /// A route hangs outside the middleware that it needs. A fault of ours.
+    #[error("a route is not guarded")]
+    Unguarded,
+    /// The name is malformed.
+    #[error("malformed repository name")]
+    NameInvalid,
+    /// The reference is malformed.
+    #[error("malformed reference")]
+    ReferenceInvalid(#[from] InvalidReference),
+    /// A digest is malformed, or of an unknown algorithm.
+    #[error("malformed digest")]
+    DigestInvalid,
+    /// No upload can have this id.
+    #[error("malformed upload id")]
+    UploadIdInvalid,
+    /// The `_state` of an upload was not made by us for it.
+    #[error("forged upload state")]
+    UploadStateInvalid,
+    /// `Content-Range` is malformed.
+    #[error("malformed content range")]
+    RangeMalformed,
+    /// `Content-Range` and the length of the body disagree.
+    #[error("content range and length disagree")]
+    SizeInvalid,
+    /// The page size is no number from 0 to the limit.
+    #[error("malformed page size")]
+    PageSizeInvalid,
+    /// The query is not what its route takes.
+    #[error("malformed query")]
+    QueryInvalid,
+    /// The body of a manifest is too long.
+    #[error("manifest too large")]
+    ManifestTooLarge,
+    /// More tags in one push than are taken.
+    #[error("too many tags")]
+    TooManyTags,
+    /// The body is not of the type that the route takes.
+    #[error("unsupported media type")]
+    MediaTypeUnsupported,
+    /// The body broke off.
+    #[error("the body broke off")]
+    BodyBroken,
+    /// The ranges asked for lie beyond the content.
+    #[error("range not satisfiable")]
+    RangeNotSatisfiable {
+        /// The length of the content.
+        length: u64,
+    },
+    /// There is no such route.
+    #[error("no such route")]
+    RouteUnknown,
+    /// The request is not one that HTTP allows.
+    #[error("malformed request")]
+    RequestInvalid,
+    /// The route knows other methods only.
+    #[error("method not allowed")]
+    MethodNotAllowed {
+        /// The methods it knows.
+        allow: &'static str,
+    },
+    /// The rules refuse, or fail.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+}
+
+/// What a client gets.
+struct Answer {
+    status: StatusCode,
+    code: ErrorCode,
+    details: Vec<Value>,
+}
+
+impl Answer {
+    fn new(status: StatusCode, code: ErrorCode) -> Self {
+        Self { status, code, details: vec![Value::Null] }
+    }
+
+    fn with(mut self, detail: Value) -> Self {
+        self.details = vec![detail];
+        self
+    }
+}
+
+impl Error {
+    fn answer(&self) -> Answer {
+        let answer = Answer::new;
+        match self {
+            Self::Unauthorized { detail, .. } => answer(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized).with(json!(detail)),
+            Self::Hidden => answer(StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
+            Self::Denied => answer(StatusCode::FORBIDDEN, ErrorCode::Denied),
+            Self::Busy => answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
+            Self::AuthenticationFailed | Self::Unguarded => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
+            Self::NameInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
+            Self::ReferenceInvalid(InvalidReference::Tag) => answer(StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
+            Self::ReferenceInvalid(InvalidReference::Digest) | Self::DigestInvalid => {
+                answer(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid)
+            }
+            Self::UploadIdInvalid => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
+            Self::UploadStateInvalid => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUploadInvalid),
+            Self::RangeMalformed => answer(StatusCode::BAD_REQUEST, ErrorCode::RangeInvalid),
+            Self::SizeInvalid | Self::BodyBroken => answer(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
+            Self::PageSizeInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::PaginationNumberInvalid),
+            Self::QueryInvalid | Self::RequestInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
+            Self::ManifestTooLarge => {
+                answer(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid).with(json!({"limit": MANIFEST_LIMIT}))
+            }
+            Self::TooManyTags => answer(StatusCode::URI_TOO_LONG, ErrorCode::TagInvalid),
+            Self::MediaTypeUnsupported => answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::BlobUploadInvalid),
+            Self::RangeNotSatisfiable { length } => {
+                answer(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid).with(json!({"length": length}))
+            }
+            Self::RouteUnknown => answer(StatusCode::NOT_FOUND, ErrorCode::Unsupported),
+            Self::MethodNotAllowed { .. } => answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
+            Self::Registry(error) => answer_of_registry(error),
+        }
+    }
+
+    fn log(&self, status: StatusCode) {
+        let chain = chain_of(self);
+        if status.is_server_error() {
+            tracing::error!(error = %chain, "a request failed on our side");
+        } else {
+            tracing::debug!(error = %chain, status = status.as_u16(), "a request is refused");
+        }
+    }
+}
+
+fn answer_of_registry(error: &registry::Error) -> Answer {
+    use registry::Error as Refusal;
+    let answer = Answer::new;
+    match error {
+        Refusal::NameUnknown(name) => answer(StatusCode::NOT_FOUND, ErrorCode::NameUnknown).with(json!({"name": name.as_str()})),
+        Refusal::BlobUnknown(digest) => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown).with(json!({"digest": digest})),
+        Refusal::ManifestUnknown(reference) => {
+            answer(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown).with(json!({"reference": reference.to_string()}))
+        }
+        Refusal::ManifestInvalid(fault) => {
+            answer(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid).with(json!({"reason": fault.to_string()}))
+        }
+        Refusal::ReferencesUnknown(digests) => Answer {
+            status: StatusCode::BAD_REQUEST,
+            code: ErrorCode::ManifestBlobUnknown,
+            details: digests.iter().map(|digest| json!({"digest": digest})).collect(),
+        },
+        Refusal::DigestMismatch { expected, actual } => {
+            let detail = json!({"digest": expected, "actual": actual});
+            answer(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid).with(detail)
+        }
+        Refusal::UploadUnknown(_) => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
+        Refusal::UploadBusy(_) => {
+            let reason = json!({"reason": "another request is writing to this upload"});
+            answer(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid).with(reason)
+        }
+        Refusal::OutOfOrder { stands_at, .. } => {
+            answer(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid).with(json!({"offset": stands_at}))
+        }
+        Refusal::BodyBroken(_) => answer(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
+        Refusal::TagExists(_) => answer(StatusCode::FORBIDDEN, ErrorCode::Denied),
+        Refusal::DeletionDisabled | Refusal::ReadOnly => answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
+        Refusal::Storage(storage::Error::Full(_)) => answer(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable),
+        Refusal::Storage(storage::Error::NotFound(_) | storage::Error::Denied { .. } | storage::Error::Io { .. }) => {
+            answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown)
+        }
+    }
+}
+
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        self.answer().status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let Answer { status, code, details } = self.answer();
+        self.log(status);
+        let errors: Vec<Value> = details.into_iter().map(|detail| entry(code, detail)).collect();
+        let mut response = HttpResponse::build(status).json(json!({"errors": errors}));
+        let headers = response.headers_mut();
+        match self {
+            Self::Unauthorized { challenge: Some(challenge), .. } => {
+                if let Ok(value) = HeaderValue::from_str(challenge) {
+                    headers.insert(WWW_AUTHENTICATE, value);
+                }
+            }
+            Self::MethodNotAllowed { allow } => {
+                headers.insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::Registry(registry::Error::DeletionDisabled | registry::Error::ReadOnly) => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            }
+            Self::Busy => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::RequestInvalid => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            #[expect(clippy::wildcard_enum_match_arm, reason = "most errors have no header of their own")]
+            _ => {}
+        }
+        response
+    }
+}
+
+fn entry(code: ErrorCode, detail: Value) -> Value {
+    if detail.is_null() {
+        json!({"code": code.as_str(), "message": code.message()})
+    } else {
+        json!({"code": code.as_str(), "message": code.message(), "detail": detail})
+    }
+}

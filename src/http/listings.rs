@@ -1,0 +1,49 @@
+//! The lists of tags and of repositories, page by page.
+
+use actix_web::http::header::LINK;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::access::{Access, CatalogAccess, Pull};
+use super::extract::PageQuery;
+use super::{AppState, Error};
+use crate::registry::Rest;
+
+/// How many repositories a page has when the request does not say.
+const CATALOG_PAGE: usize = 100;
+
+/// `GET /v2/_catalog`.
+pub(super) async fn catalog(access: CatalogAccess, request: HttpRequest, state: Data<AppState>) -> Result<HttpResponse, Error> {
+    let page = PageQuery::of(&request)?;
+    let size = page.size.unwrap_or(CATALOG_PAGE.min(state.catalog_max_entries));
+    if size > state.catalog_max_entries {
+        return Err(Error::PageSizeInvalid);
+    }
+    let found = access.registry().catalog(page.last.as_deref(), size, |name| access.shows(name)).await?;
+    let names: Vec<&str> = found.items.iter().map(|name| name.as_str()).collect();
+    Ok(respond(&request, &state, "v2/_catalog", (names.last().copied(), size, found.rest), json!({"repositories": names})))
+}
+
+/// `GET /v2/NAME/tags/list`.
+pub(super) async fn tags(access: Access<Pull>, request: HttpRequest, state: Data<AppState>) -> Result<HttpResponse, Error> {
+    let page = PageQuery::of(&request)?;
+    let size = page.size.map_or(usize::MAX, |size| size.min(state.tags_max));
+    let name = access.repository().name();
+    let found = access.repository().tags(page.last.as_deref(), size).await?;
+    let tags: Vec<&str> = found.items.iter().map(|tag| tag.as_str()).collect();
+    let path = format!("v2/{name}/tags/list");
+    Ok(respond(&request, &state, &path, (tags.last().copied(), size, found.rest), json!({"name": name.as_str(), "tags": tags})))
+}
+
+/// One page, with the address of the next one (RFC 8288).
+fn respond(request: &HttpRequest, state: &AppState, path: &str, page: (Option<&str>, usize, Rest), body: Value) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    if let (Some(last), size, Rest::More) = page {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("last", last).append_pair("n", &size.to_string()).finish();
+        let next = state.locations.url(&state.proxies.client(request), &format!("{path}?{query}"));
+        response.insert_header((LINK, format!("<{next}>; rel=\"next\"")));
+    }
+    response.json(body)
+}

@@ -1,0 +1,69 @@
+//! What every request handler shares.
+
+use std::sync::Arc;
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+
+use super::Options;
+use super::access::Gate;
+use super::client_addr::Proxies;
+use super::location::Locations;
+use super::middleware::RequestIds;
+use super::upload_state::StateSigner;
+use crate::auth::Authenticator;
+use crate::registry::Registry;
+use crate::telemetry::AccessLogWriter;
+
+/// Built once at start and passed down.
+pub struct AppState {
+    pub(super) gate: Gate,
+    pub(super) request_ids: RequestIds,
+    pub(super) prefix: String,
+    pub(super) locations: Locations,
+    pub(super) proxies: Proxies,
+    pub(super) upload_states: StateSigner,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) catalog_max_entries: usize,
+    pub(super) tags_max: usize,
+    pub(super) access_log: Option<AccessLogWriter>,
+}
+
+/// A configured header cannot be sent.
+#[derive(Debug, thiserror::Error)]
+#[error("http.headers: {0:?} is no header that can be sent")]
+pub struct InvalidHeader(String);
+
+impl AppState {
+    /// Puts the layers together.
+    pub fn new(
+        options: &Options,
+        registry: Arc<Registry>,
+        authenticator: Arc<Authenticator>,
+        access_log: Option<AccessLogWriter>,
+    ) -> Result<Self, InvalidHeader> {
+        Ok(Self {
+            gate: Gate::new(registry, authenticator),
+            request_ids: RequestIds::new(),
+            prefix: options.prefix.clone(),
+            locations: Locations::new(options),
+            proxies: Proxies::new(options.trusted_proxies.clone()),
+            upload_states: StateSigner::new(options.secret.as_deref().map(Vec::as_slice)),
+            headers: headers(&options.headers)?,
+            catalog_max_entries: options.catalog_max_entries,
+            tags_max: options.tags_max,
+            access_log,
+        })
+    }
+}
+
+fn headers(configured: &[(String, Vec<String>)]) -> Result<Vec<(HeaderName, HeaderValue)>, InvalidHeader> {
+    let mut headers = Vec::new();
+    for (name, values) in configured {
+        let invalid = || InvalidHeader(name.clone());
+        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+        for value in values {
+            headers.push((parsed.clone(), HeaderValue::from_str(value).map_err(|_| invalid())?));
+        }
+    }
+    Ok(headers)
+}

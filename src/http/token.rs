@@ -1,0 +1,121 @@
+//! The token realm: where clients turn credentials into tokens (Docker token specification).
+
+use std::time::SystemTime;
+
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::extract::{self, Query};
+use super::{AppState, Error};
+use crate::auth::{self, Grant, IssuedToken, Offline, TokenRequest};
+
+/// The longest form that is read, in bytes.
+const FORM_LIMIT: usize = 64 * 1024;
+
+/// `GET /auth/token`, with Basic credentials or none.
+pub(super) async fn get(request: HttpRequest, state: Data<AppState>) -> Result<HttpResponse, Error> {
+    let query = Query::of(&request);
+    let credentials = basic_credentials(&request)?;
+    let grant = match &credentials {
+        Some((user, password)) => Grant::Password { user, password },
+        None => Grant::Anonymous,
+    };
+    let is_offline = query.get("offline_token").is_some_and(|text| text == "true" || text == "1");
+    respond(&state, grant, &query, is_offline).await
+}
+
+/// `POST /auth/token`: OAuth2 with a form body.
+pub(super) async fn post(request: HttpRequest, body: Payload, state: Data<AppState>) -> Result<HttpResponse, Error> {
+    let form = Query::parse(&read(&request, body).await?);
+    let grant = match form.get("grant_type") {
+        Some("password") => {
+            Grant::Password { user: form.get("username").unwrap_or_default(), password: form.get("password").unwrap_or_default() }
+        }
+        Some("refresh_token") => Grant::Refresh(form.get("refresh_token").unwrap_or_default()),
+        _ => return Err(Error::QueryInvalid),
+    };
+    let is_offline = form.get("access_type") == Some("offline") || matches!(grant, Grant::Refresh(_));
+    respond(&state, grant, &form, is_offline).await
+}
+
+/// `GET /auth/jwks.json`: the public keys that tokens verify with.
+pub(super) async fn keys(state: Data<AppState>) -> Result<HttpResponse, Error> {
+    let tokens = state.gate.tokens().ok_or(Error::RouteUnknown)?;
+    Ok(HttpResponse::Ok().json(tokens.jwks()))
+}
+
+async fn respond(state: &AppState, grant: Grant<'_>, fields: &Query, is_offline: bool) -> Result<HttpResponse, Error> {
+    let tokens = state.gate.tokens().ok_or(Error::RouteUnknown)?;
+    let request = TokenRequest {
+        grant,
+        service: fields.get("service"),
+        scopes: fields.all("scope").collect(),
+        access: if is_offline { Offline::Wanted } else { Offline::NotWanted },
+        client_id: fields.get("client_id"),
+    };
+    match tokens.issue(request, SystemTime::now()).await {
+        Ok(issued) => Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(reply(&issued))),
+        Err(auth::Error::Busy) => Err(Error::Busy),
+        Err(auth::Error::WrongCredentials | auth::Error::InvalidToken(_) | auth::Error::MalformedAuthorization) => Err(refused()),
+        Err(error) => {
+            tracing::error!(%error, "no token could be issued");
+            Err(Error::AuthenticationFailed)
+        }
+    }
+}
+
+fn refused() -> Error {
+    Error::Unauthorized { challenge: Some("Basic realm=\"token\"".to_owned()), detail: Vec::new() }
+}
+
+fn reply(issued: &IssuedToken) -> serde_json::Value {
+    let issued_at = OffsetDateTime::from(issued.issued_at).format(&Rfc3339).unwrap_or_default();
+    let mut reply = json!({
+        "token": issued.token,
+        "access_token": issued.token,
+        "expires_in": issued.expires_in.as_secs(),
+        "issued_at": issued_at,
+        "scope": issued.scope,
+    });
+    if let Some(refresh) = &issued.refresh_token {
+        reply["refresh_token"] = json!(refresh);
+    }
+    reply
+}
+
+/// The Basic credentials of a request (RFC 7617). Any other scheme is refused rather than taken for none.
+fn basic_credentials(request: &HttpRequest) -> Result<Option<(String, String)>, Error> {
+    if !request.headers().contains_key(AUTHORIZATION) {
+        return Ok(None);
+    }
+    let text = extract::header(request, AUTHORIZATION).ok_or_else(refused)?;
+    let (scheme, encoded) = text.split_once(' ').ok_or_else(refused)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(refused());
+    }
+    let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(refused)?;
+    let (user, password) = decoded.split_once(':').ok_or_else(refused)?;
+    Ok(Some((user.to_owned(), password.to_owned())))
+}
+
+async fn read(request: &HttpRequest, mut body: Payload) -> Result<BytesMut, Error> {
+    if extract::content_length(request).is_some_and(|length| length > FORM_LIMIT as u64) {
+        return Err(Error::QueryInvalid);
+    }
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        bytes.extend_from_slice(&piece.map_err(|_| Error::BodyBroken)?);
+        if bytes.len() > FORM_LIMIT {
+            return Err(Error::QueryInvalid);
+        }
+    }
+    Ok(bytes)
+}

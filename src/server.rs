@@ -1,1 +1,0 @@
-//! Builds the state, owns the sockets and the background tasks.
