@@ -1,0 +1,269 @@
+//! The way in: accept, count, watch, TLS, HTTP.
+//!
+//! Every connection of every listener comes through [`Connections::factory`]. A connection that finds no seat is closed before the
+//! handshake costs anything.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_http::HttpService;
+use actix_service::{IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::web::Data;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tracing::debug;
+
+use super::clocked::{Clocked, Clocks};
+use crate::http::{self, AppState, ConnectionInfo, Scheme};
+use crate::tls::Certificate;
+
+/// How long a client may take for the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection is kept open for the next request.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How much of an answer is gathered before it is written: one piece of a blob, and its head.
+const WRITE_BUFFER: usize = 256 * 1024 + 4096;
+
+/// What every connection gets.
+#[derive(Clone)]
+pub(super) struct Connections {
+    state: Data<AppState>,
+    certificate: Option<Arc<Certificate>>,
+    seats: Seats,
+    clocks: Clocks,
+}
+
+impl Connections {
+    /// Without limits on seats or clocks.
+    pub(super) fn new(state: Data<AppState>, certificate: Option<Arc<Certificate>>) -> Self {
+        Self { state, certificate, seats: Seats::unlimited(), clocks: Clocks::default() }
+    }
+
+    /// What a listener makes of each connection: the whole way from the accepted socket to the routes.
+    pub(super) fn factory<S: Socket>(&self) -> impl Fn() -> Pipeline<S> + Send + Clone + 'static {
+        let connections = self.clone();
+        move || {
+            let entrance = connections.clone();
+            let app = http::app(connections.state.clone());
+            let protocol = HttpService::build()
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(HEAD_TIMEOUT)
+                .h1_write_buffer_size(WRITE_BUFFER)
+                .on_connect_ext(|io: &Connection<S>, data| {
+                    data.insert(io.info());
+                })
+                .h1(map_config(app, |()| AppConfig::default()));
+            let entrance = fn_service(move |socket: S| {
+                let connections = entrance.clone();
+                async move { connections.enter(socket).await }
+            });
+            let whole = entrance.and_then(protocol.map_err(|error| debug!(%error, "a connection ended in an error")));
+            actix_service::boxed::factory(whole)
+        }
+    }
+
+    async fn enter<S: Socket>(&self, socket: S) -> Result<(Connection<S>, Option<SocketAddr>), ()> {
+        let peer = socket.peer();
+        let Some(seat) = self.seats.take(peer.map(|peer| peer.ip())) else {
+            debug!(client.address = ?peer, "a connection finds no seat and is closed");
+            return Err(());
+        };
+        socket.prepare();
+        let stream = Clocked::new(socket, self.clocks, seat);
+        let Some(certificate) = &self.certificate else { return Ok((Connection::Plain(stream, peer), peer)) };
+        match TlsAcceptor::from(certificate.config()).accept(stream).await {
+            Ok(stream) => Ok((Connection::Tls(Box::new(stream), peer), peer)),
+            Err(error) => {
+                debug!(client.address = ?peer, %error, "a TLS handshake failed");
+                Err(())
+            }
+        }
+    }
+}
+
+type Pipeline<S> = actix_service::boxed::BoxServiceFactory<(), S, (), (), ()>;
+
+/// A socket as the listener gives it.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// The address of the other end, where it has one.
+    fn peer(&self) -> Option<SocketAddr>;
+
+    /// Sets what every connection has set.
+    fn prepare(&self);
+}
+
+impl Socket for TcpStream {
+    fn peer(&self) -> Option<SocketAddr> {
+        self.peer_addr().ok()
+    }
+
+    fn prepare(&self) {
+        // An answer's head and its last piece are written apart: without this the last one waits for an acknowledgement.
+        if let Err(error) = self.set_nodelay(true) {
+            debug!(%error, "a socket keeps its delay");
+        }
+    }
+}
+
+impl Socket for UnixStream {
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    fn prepare(&self) {}
+}
+
+/// A connection, plain or not.
+pub(super) enum Connection<S> {
+    Plain(Clocked<S>, Option<SocketAddr>),
+    Tls(Box<TlsStream<Clocked<S>>>, Option<SocketAddr>),
+}
+
+impl<S> Connection<S> {
+    fn info(&self) -> ConnectionInfo {
+        match self {
+            Self::Plain(_, peer) => ConnectionInfo { peer: *peer, scheme: Scheme::Http },
+            Self::Tls(_, peer) => ConnectionInfo { peer: *peer, scheme: Scheme::Https },
+        }
+    }
+}
+
+impl<S: Socket> AsyncRead for Connection<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream, _) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream, _) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl<S: Socket> AsyncWrite for Connection<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream, _) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream, _) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream, _) => Pin::new(stream).poll_write_vectored(context, bytes),
+            Self::Tls(stream, _) => Pin::new(stream).poll_write_vectored(context, bytes),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream, _) => stream.is_write_vectored(),
+            Self::Tls(stream, _) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream, _) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream, _) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream, _) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream, _) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+/// How many connections there may be, in all and from one address.
+#[derive(Clone, Debug)]
+pub(super) struct Seats {
+    taken: Arc<Mutex<Taken>>,
+    total: usize,
+    per_address: usize,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One connection's place, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    taken: Arc<Mutex<Taken>>,
+    address: Option<IpAddr>,
+}
+
+impl Seats {
+    pub(super) fn unlimited() -> Self {
+        Self::new(usize::MAX, usize::MAX)
+    }
+
+    pub(super) fn new(total: usize, per_address: usize) -> Self {
+        Self { taken: Arc::default(), total, per_address }
+    }
+
+    /// Takes a seat for a connection from an address, if one is free. A peer without an address counts in all only.
+    pub(super) fn take(&self, address: Option<IpAddr>) -> Option<Seat> {
+        let address = address.map(|address| address.to_canonical());
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.total >= self.total {
+            return None;
+        }
+        if let Some(address) = address {
+            let count = taken.by_address.entry(address).or_default();
+            if *count >= self.per_address {
+                return None;
+            }
+            *count += 1;
+        }
+        taken.total += 1;
+        Some(Seat { taken: Arc::clone(&self.taken), address })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.total -= 1;
+        if let Some(address) = self.address
+            && let Some(count) = taken.by_address.get_mut(&address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                taken.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_are_counted_in_all_and_per_address_and_given_back() {
+        let seats = Seats::new(3, 2);
+        let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let first = seats.take(Some(one)).unwrap();
+        let second = seats.take(Some("::ffff:192.0.2.1".parse().unwrap())).unwrap();
+        assert!(seats.take(Some(one)).is_none());
+        let third = seats.take(Some(other)).unwrap();
+        assert!(seats.take(None).is_none());
+        drop((first, second, third));
+        assert_eq!(seats.taken.lock().unwrap().total, 0);
+        assert!(seats.taken.lock().unwrap().by_address.is_empty());
+        assert!(seats.take(Some(one)).is_some());
+    }
+}

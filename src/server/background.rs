@@ -1,0 +1,89 @@
+//! The tasks that run beside the requests.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::auth::Authenticator;
+use crate::registry::{Registry, UploadPurging};
+use crate::tls::{Certificate, Reload};
+
+/// How often the certificate's files are looked at.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
+
+/// The longest wait before the first round of purging, so that servers started together do not purge together.
+const FIRST_PURGE_WITHIN: Duration = Duration::from_secs(3600);
+
+/// All of them, with what ends them.
+pub(super) struct Background {
+    authenticator: Arc<Authenticator>,
+    certificate: Option<Arc<Certificate>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Background {
+    pub(super) fn start(registry: Arc<Registry>, authenticator: Arc<Authenticator>, certificate: Option<Arc<Certificate>>) -> Self {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        if let Some(certificate) = certificate.clone() {
+            tasks.spawn(stop.clone().run_until_cancelled_owned(watch(certificate)));
+        }
+        if let Some(rules) = registry.options().upload_purging {
+            tasks.spawn(stop.clone().run_until_cancelled_owned(purge(registry, rules)));
+        }
+        Self { authenticator, certificate, stop, tasks }
+    }
+
+    /// Reads every file again that may have changed.
+    pub(super) async fn reload(&self) {
+        if let Some(certificate) = &self.certificate {
+            reload_certificate(certificate).await;
+        }
+        match self.authenticator.reload().await {
+            Ok(()) => info!("passwords and keys are read anew"),
+            Err(error) => error!(error = %chain(&error), "passwords and keys cannot be read anew; the old ones are kept"),
+        }
+    }
+
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+async fn watch(certificate: Arc<Certificate>) {
+    let mut ticks = tokio::time::interval(CERTIFICATE_CHECK);
+    loop {
+        ticks.tick().await;
+        reload_certificate(&certificate).await;
+    }
+}
+
+async fn reload_certificate(certificate: &Arc<Certificate>) {
+    match certificate.reload().await {
+        Ok(Reload::Unchanged) => {}
+        Ok(Reload::Replaced) => info!("new connections get the new certificate"),
+        Err(error) => error!(error = %chain(&error), "the new certificate cannot be used; the old one is kept"),
+    }
+}
+
+async fn purge(registry: Arc<Registry>, rules: UploadPurging) {
+    let fraction = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+    tokio::time::sleep(FIRST_PURGE_WITHIN.min(rules.interval).mul_f64(fraction)).await;
+    let mut rounds = tokio::time::interval(rules.interval);
+    loop {
+        rounds.tick().await;
+        match registry.purge_uploads(rules, SystemTime::now()).await {
+            Ok(report) => info!(uploads.purged = report.purged.len(), uploads.kept = report.kept, "abandoned uploads were looked for"),
+            Err(error) => warn!(error = %chain(&error), "abandoned uploads could not be looked for"),
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

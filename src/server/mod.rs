@@ -1,0 +1,185 @@
+//! Builds the state, owns the sockets and the background tasks.
+//!
+//! [`run`] is the program's `serve`; [`Server`] is the same thing for tests, without signals. Connections come in through
+//! [`accept`]; every background task is started here, gets a token that ends it, and is waited for.
+
+mod accept;
+mod background;
+mod clocked;
+mod lock;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_server::ServerHandle;
+use actix_web::web::Data;
+use anyhow::{Context as _, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use self::accept::Connections;
+use self::background::Background;
+use self::lock::Lock;
+use crate::auth::Authenticator;
+use crate::config::{Config, Listen, Loaded};
+use crate::http::AppState;
+use crate::registry::Registry;
+use crate::storage::Filesystem;
+use crate::telemetry::{self, AccessLog, AccessLogWriter};
+use crate::tls::Certificate;
+
+/// Serves until a signal ends it.
+pub fn run(loaded: Loaded) -> Result<()> {
+    let Loaded { config, warnings } = loaded;
+    telemetry::start(&config.telemetry);
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    actix_web::rt::System::new().block_on(async {
+        let server = Server::start(config).await?;
+        server.until_signalled().await
+    })
+}
+
+/// A registry that serves.
+pub struct Server {
+    handle: ServerHandle,
+    serving: tokio::task::JoinHandle<io::Result<()>>,
+    addresses: Vec<SocketAddr>,
+    background: Background,
+    drain_timeout: Duration,
+    _lock: Lock,
+}
+
+impl Server {
+    /// Opens everything a configuration names, binds, and serves.
+    pub async fn start(config: Config) -> Result<Self> {
+        let lock = Lock::take(&config.state).await?;
+        let storage = Filesystem::open(&config.storage).await;
+        let storage = storage
+            .with_context(|| format!("storage.filesystem.rootdirectory: {} cannot be used", config.storage.root_directory.display()))?;
+        let registry = Registry::new(Arc::new(storage), config.registry.clone());
+        let authenticator = Arc::new(Authenticator::open(&config.auth).await.context("auth: the files it names cannot be used")?);
+        let certificate = match config.tls.clone() {
+            Some(options) => Some(Arc::new(Certificate::open(options).await.context("http.tls: the certificate cannot be used")?)),
+            None => None,
+        };
+        let access_log = match config.telemetry.access_log {
+            AccessLog::Combined => Some(AccessLogWriter::start(io::stdout()).context("the access log cannot be started")?),
+            AccessLog::Disabled => None,
+        };
+        let state = Data::new(AppState::new(&config.http, Arc::clone(&registry), Arc::clone(&authenticator), access_log)?);
+        let connections = Connections::new(state, certificate.clone());
+        let mut builder = actix_server::Server::build()
+            .disable_signals()
+            .workers(workers())
+            .worker_max_blocking_threads(BLOCKING_THREADS)
+            .shutdown_timeout(config.drain_timeout.as_secs());
+        let mut addresses = Vec::new();
+        match &config.listen {
+            Listen::Tcp(address) => {
+                for listener in bind(address)? {
+                    let bound = listener.local_addr()?;
+                    addresses.push(bound);
+                    builder = builder.listen("tcp", listener, connections.factory())?;
+                }
+            }
+            Listen::Unix(path) => {
+                builder = builder.listen_uds("unix", bind_unix(path)?, connections.factory())?;
+            }
+        }
+        let server = builder.run();
+        let handle = server.handle();
+        let serving = actix_web::rt::spawn(server);
+        let background = Background::start(registry, authenticator, certificate);
+        info!(addresses = ?addresses, "the registry serves");
+        Ok(Self { handle, serving, addresses, background, drain_timeout: config.drain_timeout, _lock: lock })
+    }
+
+    /// The TCP addresses it listens on.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Reads certificates, keys and the password file again.
+    pub async fn reload(&self) {
+        self.background.reload().await;
+    }
+
+    /// Stops: with a drain timeout, after what is in flight has ended, at most that long.
+    pub async fn stop(self) -> Result<()> {
+        self.handle.stop(!self.drain_timeout.is_zero()).await;
+        self.background.stop().await;
+        self.serving.await.context("the server task ended early")?.context("the server failed")
+    }
+
+    async fn until_signalled(self) -> Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => self.reload().await,
+            }
+        }
+        info!(drain.timeout_s = self.drain_timeout.as_secs(), "the registry stops");
+        self.stop().await
+    }
+}
+
+/// How many threads of each worker may wait for the disk.
+const BLOCKING_THREADS: usize = 32;
+
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Every address that a name stands for, so that `localhost` is reached over both families.
+fn bind(address: &str) -> Result<Vec<TcpListener>> {
+    // As Go has it, no host means every address.
+    let named = if address.starts_with(':') { format!("[::]{address}") } else { address.to_owned() };
+    let mut resolved: Vec<SocketAddr> =
+        named.to_socket_addrs().with_context(|| format!("http.addr: {address} names no address"))?.collect();
+    resolved.sort_unstable();
+    resolved.dedup();
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    for mut one in resolved {
+        // With port 0 the second family gets the port that the first one got.
+        if let (0, Some(first)) = (one.port(), listeners.first()) {
+            one.set_port(first.local_addr()?.port());
+        }
+        match listen(one) {
+            Ok(listener) => listeners.push(listener),
+            // A host without IPv6 still has the other family.
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && address.starts_with("localhost") => {}
+            Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) && one.ip().is_unspecified() => {
+                listeners.push(listen(SocketAddr::from(([0, 0, 0, 0], one.port())))?);
+            }
+            Err(error) => return Err(error).with_context(|| format!("http.addr: cannot listen on {one}")),
+        }
+    }
+    anyhow::ensure!(!listeners.is_empty(), "http.addr: {address} names no address of this host");
+    Ok(listeners)
+}
+
+const EAFNOSUPPORT: i32 = 97;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
+}
+
+fn bind_unix(path: &Path) -> Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("http.addr: {} is in the way", path.display()));
+        }
+        _ => {}
+    }
+    UnixListener::bind(path).with_context(|| format!("http.addr: cannot listen on {}", path.display()))
+}
