@@ -241,8 +241,8 @@ const ASYMMETRIC: [Algorithm; 9] = [
     Algorithm::PS384,
     Algorithm::PS512,
 ];
-/// The most certificates a token may bring.
-const MAX_CHAIN: usize = 8;
+/// The most certificates a token may bring: each is a signature that anybody can make us check.
+const MAX_CHAIN: usize = 5;
 
 #[cfg(test)]
 mod tests {

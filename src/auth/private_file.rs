@@ -84,6 +84,19 @@ mod tests {
     }
 
     #[test]
+    fn a_replaced_file_stays_its_owners() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        replace(&path, b"old", 0o600).unwrap();
+        // Only root can give a file away; for others there is but one owner to keep.
+        let _ = std::os::unix::fs::chown(&path, Some(1), Some(1));
+        let owner = |path: &Path| fs::metadata(path).map(|metadata| (metadata.uid(), metadata.gid())).unwrap();
+        let before = owner(&path);
+        replace(&path, b"new", 0o600).unwrap();
+        assert_eq!(owner(&path), before);
+    }
+
+    #[test]
     fn a_failed_write_leaves_what_was_there() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("taken")).unwrap();
