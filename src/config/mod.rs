@@ -1,1 +1,104 @@
-//! The configuration.
+//! The configuration: a file, the environment over it, checked and turned into the options of each layer.
+//!
+//! Owns every name a user may write (`schema`), reading with places (`tree`), the `REGISTRY_…` variables (`environment`), typing
+//! (`check`) and the rules between keys (`assemble`). Opens nothing but the file and the files of secrets, and starts nothing.
+//! Invariant: what was asked for and cannot be done is either said or stops the start; it is never dropped in silence.
+
+mod assemble;
+mod check;
+mod environment;
+mod problem;
+mod scalar;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use problem::Report;
+pub use problem::{Error, Notice, Severity};
+
+const DEFAULT_PATHS: [&str; 2] = ["/etc/distribution/config.yml", "/etc/docker/registry/config.yml"];
+
+/// Everything that was configured, or its default.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where connections come in.
+    pub listen: Listen,
+    /// How long a stopping server waits for its requests; zero: not at all.
+    pub drain_timeout: Duration,
+    /// Where keys, locks and other state of ours is kept.
+    pub state: PathBuf,
+    /// `storage`, as far as bytes are concerned.
+    pub storage: crate::storage::Options,
+    /// `storage`, as far as rules are concerned.
+    pub registry: crate::registry::Options,
+    /// `http`, as far as requests are concerned.
+    pub http: crate::http::Options,
+    /// `http.tls`; `None`: plain HTTP.
+    pub tls: Option<crate::tls::Options>,
+    /// `auth` and `tokenservice`.
+    pub auth: crate::auth::Options,
+    /// `log`.
+    pub telemetry: crate::telemetry::Options,
+}
+
+/// `http.net` and `http.addr`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// `host:port` or `:port`.
+    Tcp(String),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+/// A configuration that can be used, and what there is to say about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// For the log; nothing has been written yet.
+    pub warnings: Vec<Notice>,
+}
+
+/// Reads a file, lays the environment over it and checks the whole.
+///
+/// # Errors
+/// The file cannot be read, or says what cannot be done: every such place is named, not only the first.
+pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Error> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: name.clone(), source })?;
+    read(&name, &text, environment)
+}
+
+/// Checks the text of a file with the environment over it.
+fn read(name: &str, text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Error> {
+    let mut report = Report::default();
+    let config = tree::read_file(name, text, &mut report).map(|mut root| {
+        let environment: BTreeMap<String, String> = environment.into_iter().collect();
+        environment::overlay(&mut root, environment, &mut report);
+        let settings = check::check(&root, &mut report);
+        assemble::assemble(name, &settings, &mut report)
+    });
+    match config {
+        Some(config) if report.problems.is_empty() => Ok(Loaded { config, warnings: report.notices }),
+        _ => Err(Error::Invalid(report.problems)),
+    }
+}
+
+/// The file to read: the argument, else what `REGISTRY_CONFIGURATION_PATH` names, else the first that lies at a usual place.
+///
+/// # Errors
+/// There is none.
+pub fn default_path(argument: Option<PathBuf>, environment: impl IntoIterator<Item = (String, String)>) -> Result<PathBuf, Error> {
+    let named = || {
+        let mut variables = environment.into_iter();
+        variables.find(|(name, value)| name == "REGISTRY_CONFIGURATION_PATH" && !value.is_empty()).map(|(_, value)| PathBuf::from(value))
+    };
+    // A file that is there but cannot be looked at is chosen, so that reading it says why.
+    let usual = || DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.try_exists().unwrap_or(true));
+    argument.or_else(named).or_else(usual).ok_or(Error::NoPath)
+}

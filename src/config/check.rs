@@ -1,0 +1,271 @@
+//! Types a tree by the schema: values by the path of their name, problems and notices with their place.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::problem::{Origin, Report, Severity};
+use super::scalar;
+use super::schema::{self, Key, Kind, Status};
+use super::tree::{Node, Value};
+
+/// A value of its type, and where it was written.
+#[derive(Clone, Debug)]
+struct Setting {
+    origin: Origin,
+    typed: Typed,
+}
+
+#[derive(Clone, Debug)]
+enum Typed {
+    Section,
+    Bool(bool),
+    Integer(i64),
+    Duration(Duration),
+    Text(String),
+    Texts(Vec<String>),
+    Table(Vec<(String, Vec<String>)>),
+}
+
+/// Every value that was written, by the dotted path of its name.
+#[derive(Debug, Default)]
+pub(crate) struct Settings(BTreeMap<String, Setting>);
+
+impl Settings {
+    /// Where a name was written, if it was.
+    pub(crate) fn origin(&self, path: &str) -> Option<&Origin> {
+        self.0.get(path).map(|setting| &setting.origin)
+    }
+
+    /// A truth value.
+    pub(crate) fn truth(&self, path: &str) -> Option<bool> {
+        match self.0.get(path)?.typed {
+            Typed::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn integer(&self, path: &str) -> Option<i64> {
+        match self.0.get(path)?.typed {
+            Typed::Integer(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A duration.
+    pub(crate) fn duration(&self, path: &str) -> Option<Duration> {
+        match self.0.get(path)?.typed {
+            Typed::Duration(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A text that is not empty.
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+        match &self.0.get(path)?.typed {
+            Typed::Text(value) if !value.is_empty() => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&self, path: &str) -> Option<&[String]> {
+        match &self.0.get(path)?.typed {
+            Typed::Texts(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// Free names with their texts.
+    pub(crate) fn table(&self, path: &str) -> &[(String, Vec<String>)] {
+        match self.0.get(path).map(|setting| &setting.typed) {
+            Some(Typed::Table(rows)) => rows,
+            _ => &[],
+        }
+    }
+}
+
+/// Types a whole file.
+pub(crate) fn check(root: &Node, report: &mut Report) -> Settings {
+    let mut check = Check { settings: Settings::default(), report };
+    let keys: Vec<&Key> = schema::top().collect();
+    check.entries("", root, &keys, Strangers::Warned);
+    check.settings
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strangers {
+    Warned,
+    Refused,
+}
+
+struct Check<'a> {
+    settings: Settings,
+    report: &'a mut Report,
+}
+
+impl Check<'_> {
+    fn entries(&mut self, path: &str, node: &Node, keys: &[&Key], strangers: Strangers) {
+        if node.is_null() {
+            return;
+        }
+        let Value::Map(entries) = &node.value else {
+            let names = keys.iter().take(3).map(|key| key.name).collect::<Vec<_>>().join(", ");
+            self.report.problem(Some(&node.origin), path, format_args!("must be a section with names such as {names}"));
+            return;
+        };
+        for entry in entries {
+            let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
+            match keys.iter().find(|key| key.name == entry.key && !matches!(key.kind, Kind::Inline)) {
+                Some(key) => self.entry(&path, &entry.origin, &entry.node, key, strangers),
+                None => self.stranger(&path, &entry.origin, &entry.key, keys, strangers),
+            }
+        }
+    }
+
+    fn stranger(&mut self, path: &str, origin: &Origin, name: &str, keys: &[&Key], strangers: Strangers) {
+        let near = schema::nearest(name, keys.iter().map(|key| key.name.to_owned()));
+        match (strangers, near) {
+            (Strangers::Warned, Some(near)) => {
+                self.report.warning(Some(origin), path, format_args!("unknown, so ignored; did you mean `{near}`?"));
+            }
+            (Strangers::Warned, None) => self.report.warning(Some(origin), path, "unknown, so ignored"),
+            (Strangers::Refused, near) => {
+                let known = keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
+                let advice = near.map_or_else(|| format!("one of {known} is meant here"), |near| format!("did you mean `{near}`?"));
+                self.report.problem(Some(origin), path, format_args!("unknown; {advice}"));
+            }
+        }
+    }
+
+    fn entry(&mut self, path: &str, origin: &Origin, node: &Node, key: &Key, among: Strangers) {
+        let chosen = among == Strangers::Refused;
+        match key.status {
+            Status::Refused(why) => {
+                if chosen || asks(node, key) {
+                    // Kept, so that a second driver beside it is seen.
+                    self.keep(path, origin, Typed::Section);
+                    self.report.problem(Some(origin), path, why);
+                }
+                return;
+            }
+            Status::Pending(severity, what) if asks(node, key) => self.report.notice(severity, Some(origin), path, what),
+            Status::Legacy(what) if asks(node, key) => self.report.warning(Some(origin), path, what),
+            _ => {}
+        }
+        if chosen || (!node.is_null() && !key.keys().is_empty()) {
+            self.keep(path, origin, Typed::Section);
+        }
+        self.value(path, node, key);
+    }
+
+    fn keep(&mut self, path: &str, origin: &Origin, typed: Typed) {
+        self.settings.0.insert(path.to_owned(), Setting { origin: origin.clone(), typed });
+    }
+
+    fn value(&mut self, path: &str, node: &Node, key: &Key) {
+        let keys = || key.keys().iter().collect::<Vec<_>>();
+        match key.kind {
+            Kind::Section(_) | Kind::Parameters(_) => self.entries(path, node, &keys(), Strangers::Warned),
+            Kind::Choice(_) => match node.text() {
+                Some(name) => self.entries(path, &chosen_by_name(node, name), &keys(), Strangers::Refused),
+                None => self.entries(path, node, &keys(), Strangers::Refused),
+            },
+            Kind::Items(_) => self.items(path, node, &keys()),
+            Kind::Any | Kind::Inline => {}
+            _ if node.is_null() => {}
+            _ => match typed(node, &key.kind) {
+                Ok(value) => {
+                    self.ask_about_nanoseconds(path, node, &key.kind);
+                    self.keep(path, &node.origin, value);
+                }
+                Err(wanted) => {
+                    let found = node.text().map_or_else(|| found(node).to_owned(), |text| quoted(text, &key.kind));
+                    self.report.problem(Some(&node.origin), path, format_args!("{found} is not {wanted}"));
+                }
+            },
+        }
+    }
+
+    fn items(&mut self, path: &str, node: &Node, keys: &[&Key]) {
+        match &node.value {
+            Value::List(nodes) => {
+                for (index, node) in nodes.iter().enumerate() {
+                    self.entries(&format!("{path}.{index}"), node, keys, Strangers::Warned);
+                }
+            }
+            _ if node.is_null() => {}
+            _ => self.report.problem(Some(&node.origin), path, "must be a list: begin each of its items with `- `"),
+        }
+    }
+
+    fn ask_about_nanoseconds(&mut self, path: &str, node: &Node, kind: &Kind) {
+        let number = node.text().and_then(scalar::integer).filter(|number| (1..1_000_000).contains(number));
+        if let (Kind::Duration, Some(number)) = (kind, number) {
+            let text = format_args!("{number} means {number} nanoseconds; write `{number}s` for seconds");
+            self.report.notice(Severity::Warning, Some(&node.origin), path, text);
+        }
+    }
+}
+
+/// What a bare text at a choice stands for.
+pub(crate) fn chosen_by_name(node: &Node, name: &str) -> Node {
+    let entry = super::tree::Entry { key: name.to_owned(), origin: node.origin.clone(), node: Node::null(node.origin.clone()) };
+    Node { origin: node.origin.clone(), value: Value::Map(vec![entry]) }
+}
+
+/// Whether anything is asked for that would not happen by itself.
+fn asks(node: &Node, key: &Key) -> bool {
+    match &node.value {
+        _ if node.is_null() => false,
+        Value::Scalar(scalar) if matches!(key.kind, Kind::Bool) => scalar::truth(&scalar.text) != Some(false),
+        Value::Scalar(scalar) if matches!(key.kind, Kind::Integer) => scalar::integer(&scalar.text) != Some(0),
+        Value::Scalar(scalar) => !scalar.text.is_empty() && scalar.text != key.default,
+        Value::List(nodes) => !nodes.is_empty(),
+        Value::Map(entries) => entries.iter().any(|entry| {
+            let below = key.keys().iter().find(|key| key.name == entry.key);
+            below.map_or_else(|| !entry.node.is_null(), |below| asks(&entry.node, below))
+        }),
+    }
+}
+
+fn typed(node: &Node, kind: &Kind) -> Result<Typed, &'static str> {
+    let text = node.text();
+    match kind {
+        Kind::Bool => text.and_then(scalar::truth).map(Typed::Bool).ok_or("a truth value; write true or false"),
+        Kind::Integer => text.and_then(scalar::integer).map(Typed::Integer).ok_or("a whole number"),
+        Kind::Duration => text.and_then(scalar::duration).map(Typed::Duration).ok_or("a duration; write one such as 90s, 5m or 1h30m"),
+        Kind::Texts => texts(node).map(Typed::Texts).ok_or("a list of texts; write one such as [one, two]"),
+        Kind::Table => table(node).map(Typed::Table).ok_or("a section of names with a text or a list of texts each"),
+        _ => text.map(|text| Typed::Text(text.to_owned())).ok_or("one text; if it is meant as one, put it in quotes"),
+    }
+}
+
+fn texts(node: &Node) -> Option<Vec<String>> {
+    match &node.value {
+        Value::List(nodes) => nodes.iter().map(|node| node.text().map(str::to_owned)).collect(),
+        Value::Scalar(scalar) => Some(vec![scalar.text.clone()]).filter(|_| !scalar.text.is_empty()).or_else(|| Some(Vec::new())),
+        Value::Map(_) => None,
+    }
+}
+
+fn table(node: &Node) -> Option<Vec<(String, Vec<String>)>> {
+    let Value::Map(entries) = &node.value else { return None };
+    entries.iter().map(|entry| Some((entry.key.clone(), if entry.node.is_null() { Vec::new() } else { texts(&entry.node)? }))).collect()
+}
+
+fn found(node: &Node) -> &'static str {
+    match node.value {
+        Value::Map(_) => "a section",
+        Value::List(_) => "a list",
+        Value::Scalar(_) => "this",
+    }
+}
+
+/// Quotes what was found; never a secret.
+fn quoted(text: &str, kind: &Kind) -> String {
+    match kind {
+        Kind::Secret => "this".to_owned(),
+        _ => format!("`{text}`"),
+    }
+}

@@ -1,0 +1,116 @@
+//! What is said about a configuration: the places it names, problems that stop the start, notices that do not.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A place in the file; line and column count from one.
+    File {
+        /// The file, as it was named.
+        file: Arc<str>,
+        /// The line.
+        line: usize,
+        /// The column.
+        column: usize,
+    },
+    /// A variable of the environment.
+    Variable(Arc<str>),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
+            Self::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+/// How much a notice matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Something asked for will not happen, or was probably meant otherwise.
+    Warning,
+    /// Worth knowing; nothing to do.
+    Info,
+}
+
+/// Something about the configuration that does not stop the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The place, the key and what is to be known, readable alone.
+    pub message: String,
+}
+
+/// Everything that keeps a configuration from being used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No file was named, and none lies at the usual places.
+    #[error(
+        "no configuration file: name one as an argument or in REGISTRY_CONFIGURATION_PATH, or put it at {}",
+        super::DEFAULT_PATHS.join(" or ")
+    )]
+    NoPath,
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Read {
+        /// The file, as it was named.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file and the environment say what cannot be done.
+    #[error("{}", list(.0))]
+    Invalid(Vec<String>),
+}
+
+/// Gathers what is found, so that one run names every problem.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// What stops the start.
+    pub(crate) problems: Vec<String>,
+    /// What does not.
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl Report {
+    /// Notes a problem with a key; `text` says what is wrong and what to do.
+    pub(crate) fn problem(&mut self, origin: Option<&Origin>, key: &str, text: impl fmt::Display) {
+        self.problems.push(sentence(origin, key, text));
+    }
+
+    /// Notes something that does not stop the start, once.
+    pub(crate) fn notice(&mut self, severity: Severity, origin: Option<&Origin>, key: &str, text: impl fmt::Display) {
+        let notice = Notice { severity, message: sentence(origin, key, text) };
+        if !self.notices.contains(&notice) {
+            self.notices.push(notice);
+        }
+    }
+
+    /// Notes a warning.
+    pub(crate) fn warning(&mut self, origin: Option<&Origin>, key: &str, text: impl fmt::Display) {
+        self.notice(Severity::Warning, origin, key, text);
+    }
+}
+
+fn sentence(origin: Option<&Origin>, key: &str, text: impl fmt::Display) -> String {
+    let mut sentence = String::new();
+    if let Some(origin) = origin {
+        sentence.push_str(&format!("{origin}: "));
+    }
+    if !key.is_empty() {
+        sentence.push_str(&format!("{key}: "));
+    }
+    sentence + &text.to_string()
+}
+
+fn list(problems: &[String]) -> String {
+    match problems {
+        [one] => format!("the configuration cannot be used: {one}"),
+        many => format!("the configuration cannot be used, for {} reasons:\n  {}", many.len(), many.join("\n  ")),
+    }
+}

@@ -1,0 +1,84 @@
+//! The top-level names that registry:2 does not know; those of ours inside its sections stand beside its own.
+
+use super::Key;
+use super::Kind::{Any, Bool, Duration, Integer, Items, Section, Table, Text, Texts};
+
+const NO_LIMITS: &str = "these limits are not there yet; what arrives is not held back";
+
+/// The sections.
+pub(super) const TOP: &[Key] = &[
+    Key::honoured("state", Text),
+    Key::honoured("tokenservice", Section(TOKENSERVICE)),
+    Key::refused(
+        "access",
+        Section(ACCESS),
+        "rules are not there yet, and without them every user may do everything; remove the section to start like that",
+    ),
+    Key::missing("oidc", Items(OIDC), "tokens of other issuers are not accepted yet; the section has no effect"),
+    Key::missing(
+        "certificates",
+        Section(&[Key::moot("user", Text)]),
+        "client certificates do not name users yet; the section has no effect",
+    ),
+    Key::honoured("limits", Section(LIMITS)),
+    Key::honoured("metrics", Section(METRICS)),
+];
+
+const TOKENSERVICE: &[Key] = &[
+    Key::honoured("signingkey", Text),
+    Key::honoured("certificate", Text),
+    Key::honoured("realm", Text),
+    Key::honoured("service", Text),
+    Key::honoured("issuer", Text),
+    Key::honoured("expiration", Duration),
+];
+
+const ACCESS: &[Key] = &[Key::moot("file", Text), Key::moot("groups", Table), Key::moot("rules", Items(RULE))];
+
+const RULE: &[Key] = &[
+    Key::moot("who", Text),
+    Key::moot("repositories", Texts),
+    Key::moot("actions", Texts),
+    Key::moot("from", Texts),
+    Key::moot("catalog", Bool),
+];
+
+const OIDC: &[Key] = &[
+    Key::moot("name", Text),
+    Key::moot("issuer", Text),
+    Key::moot("jwks", Text),
+    Key::moot("audience", Text),
+    Key::moot("match", Any),
+    Key::moot("user", Text),
+];
+
+const BUCKET: &[Key] = &[Key::moot("rate", Text), Key::moot("burst", Integer)];
+
+const LIMITS: &[Key] = &[
+    Key::missing("reads", Section(BUCKET), NO_LIMITS),
+    Key::missing("writes", Section(BUCKET), NO_LIMITS),
+    Key::missing("logins", Section(BUCKET), NO_LIMITS),
+    Key::moot("exempt", Texts),
+    Key::missing("connections", Section(&[Key::moot("total", Integer), Key::moot("peraddress", Integer)]), NO_LIMITS),
+    Key::missing(
+        "timeouts",
+        Section(&[
+            Key::moot("handshake", Duration),
+            Key::moot("header", Duration),
+            Key::moot("idle", Duration),
+            Key::moot("stall", Duration),
+        ]),
+        "these times cannot be chosen yet; the built-in ones hold",
+    ),
+    Key::missing("minrate", Text, NO_LIMITS),
+    Key::missing("manifestsize", Text, "the limit cannot be chosen yet; it is 4 MiB").default("4MiB"),
+    Key::missing("blobsize", Text, NO_LIMITS).default("0"),
+    Key::missing("reserve", Text, "no part of the disk is kept free yet"),
+];
+
+const METRICS: &[Key] = &[
+    Key::later("enabled", Bool, "metrics are not served yet"),
+    Key::moot("path", Text),
+    Key::moot("from", Texts),
+    Key::moot("users", Texts),
+];

@@ -1,0 +1,276 @@
+//! The names of registry:2 that do not stand under `storage`.
+
+use super::Key;
+use super::Kind::{Any, Bool, Choice, Duration, Inline, Integer, Items, Parameters, Secret, Section, Table, Text, Texts};
+
+const ONE_PROTOCOL: &str = "only HTTP/1.1 is spoken, which every registry client does";
+const NO_CLIENT_CERTIFICATES: &str = "client certificates are not verified yet, and without that check anybody could connect; \
+     remove the key only if a proxy in front does it";
+const NO_ACME: &str = "certificates from Let's Encrypt are not there yet; set http.tls.certificate and http.tls.key, which are read \
+     again when they change";
+const NO_DEBUG: &str = "the debug listener is not there yet; nothing listens on this address";
+const NO_PROXY: &str = "pull-through is not there yet, and without it this would be an ordinary registry that takes pushes; remove the \
+     section, or keep registry:2 for this cache";
+const NO_URL_LISTS: &str = "the lists of allowed addresses are not applied yet, so more could be pushed than asked; remove the list to \
+     start without it";
+const NO_CHECKS: &str = "this health check is not there yet; its failing will not make the registry answer 503";
+const NO_MIDDLEWARE: &str = "middleware is not there yet; blobs are served from here, without it";
+
+/// The sections that come first in most files.
+pub(super) const FIRST: &[Key] = &[
+    Key::honoured("version", Text),
+    Key::honoured("loglevel", Text),
+    Key::honoured("log", Section(LOG)),
+    Key::honoured("http", Section(HTTP)),
+    Key::honoured("auth", Choice(AUTH)),
+];
+
+/// The others.
+pub(super) const LAST: &[Key] = &[
+    Key::honoured("catalog", Section(&[Key::honoured("maxentries", Integer)])),
+    Key::honoured("tags", Section(&[Key::honoured("maxtags", Integer)])),
+    Key::honoured("health", Section(HEALTH)),
+    Key::honoured("notifications", Section(NOTIFICATIONS)),
+    Key::later("redis", Section(REDIS), "redis is not used: descriptors are read from the storage, which is fast enough without it"),
+    Key::honoured("proxy", Section(PROXY)),
+    Key::honoured("validation", Section(VALIDATION)),
+    Key::honoured("policy", Section(&[Key::honoured("repository", Section(&[CLASSES]))])),
+    Key::honoured("middleware", Parameters(MIDDLEWARE)),
+    Key::legacy("compatibility", Section(&[SCHEMA1]), "schema 1 is gone, as from registry 3; the section has no effect"),
+    Key::legacy("reporting", Section(REPORTING), "reports to bugsnag and newrelic are gone, as from registry 3; the section has no effect"),
+];
+
+const LOG: &[Key] = &[
+    Key::honoured("accesslog", Section(&[Key::honoured("disabled", Bool)])),
+    Key::honoured("level", Text),
+    Key::honoured("formatter", Text),
+    Key::honoured("fields", Table),
+    Key::missing("hooks", Items(HOOK), "hooks are not there yet; no mail will be sent"),
+    Key::later("reportcaller", Bool, "entries do not name functions and files; they name their module"),
+    Key::missing("audit", Section(&[Key::moot("output", Text)]), "the audit log is not there yet; nothing is written to it"),
+];
+
+const HOOK: &[Key] = &[
+    Key::moot("disabled", Bool),
+    Key::moot("type", Text),
+    Key::moot("levels", Texts),
+    Key::moot("options", Section(MAIL)).variable("MAILOPTIONS"),
+];
+
+const MAIL: &[Key] = &[
+    Key::moot(
+        "smtp",
+        Section(&[Key::moot("addr", Text), Key::moot("username", Text), Key::moot("password", Secret), Key::moot("insecure", Bool)]),
+    ),
+    Key::moot("from", Text),
+    Key::moot("to", Texts),
+];
+
+const HTTP: &[Key] = &[
+    Key::honoured("addr", Text),
+    Key::honoured("net", Text),
+    Key::honoured("host", Text),
+    Key::honoured("prefix", Text),
+    Key::honoured("secret", Secret),
+    Key::honoured("relativeurls", Bool),
+    Key::honoured("draintimeout", Duration),
+    Key::honoured("tls", Section(TLS)),
+    Key::honoured("headers", Table),
+    Key::honoured("debug", Section(DEBUG)),
+    Key::honoured("http2", Section(&[Key::moot("disabled", Bool)])),
+    Key::honoured("h2c", Section(&[Key::later("enabled", Bool, ONE_PROTOCOL)])),
+    Key::honoured("trustedproxies", Texts),
+    Key::missing("accelredirect", Text, "X-Accel-Redirect is not there yet; blobs are sent by this process"),
+];
+
+const TLS: &[Key] = &[
+    Key::honoured("certificate", Text),
+    Key::honoured("key", Text),
+    Key::refused("clientcas", Texts, NO_CLIENT_CERTIFICATES),
+    Key::refused("clientauth", Text, NO_CLIENT_CERTIFICATES),
+    Key::honoured("minimumtls", Text),
+    Key::missing("ciphersuites", Texts, "suites are not chosen; only those with forward secrecy and authenticated encryption are offered"),
+    Key::honoured("letsencrypt", Section(LETSENCRYPT)),
+];
+
+const LETSENCRYPT: &[Key] = &[
+    Key::refused("cachefile", Text, NO_ACME),
+    Key::refused("email", Text, NO_ACME),
+    Key::refused("hosts", Texts, NO_ACME),
+    Key::refused("directoryurl", Text, NO_ACME),
+    Key::refused("eab", Section(&[Key::moot("kid", Text), Key::moot("hmackey", Secret)]), NO_ACME),
+    Key::refused("http", Text, NO_ACME),
+    Key::refused("cacert", Text, NO_ACME),
+];
+
+const DEBUG: &[Key] =
+    &[Key::later("addr", Text, NO_DEBUG), Key::honoured("prometheus", Section(&[Key::moot("enabled", Bool), Key::moot("path", Text)]))];
+
+const AUTH: &[Key] = &[
+    Key::honoured("none", Any),
+    Key::refused("silly", Any, "this lets in whoever sends any password, and exists for tests only; use `htpasswd` or `token`"),
+    Key::honoured("htpasswd", Parameters(&[Key::honoured("realm", Text), Key::honoured("path", Text)])),
+    Key::honoured("token", Parameters(TOKEN)),
+];
+
+const TOKEN: &[Key] = &[
+    Key::honoured("realm", Text),
+    Key::honoured("service", Text),
+    Key::honoured("issuer", Text),
+    Key::honoured("rootcertbundle", Text),
+    Key::honoured("jwks", Text),
+    Key::honoured("autoredirect", Bool),
+    Key::honoured("autoredirectpath", Text),
+    Key::honoured("signingalgorithms", Texts),
+];
+
+const HEALTH: &[Key] = &[
+    Key::missing("file", Items(&[Key::moot("file", Text), Key::moot("interval", Duration), Key::moot("threshold", Integer)]), NO_CHECKS)
+        .variable("FILECHECKERS"),
+    Key::missing(
+        "http",
+        Items(&[
+            Key::moot("uri", Text),
+            Key::moot("headers", Table),
+            Key::moot("statuscode", Integer),
+            Key::moot("timeout", Duration),
+            Key::moot("interval", Duration),
+            Key::moot("threshold", Integer),
+        ]),
+        NO_CHECKS,
+    )
+    .variable("HTTPCHECKERS"),
+    Key::missing(
+        "tcp",
+        Items(&[Key::moot("addr", Text), Key::moot("timeout", Duration), Key::moot("interval", Duration), Key::moot("threshold", Integer)]),
+        NO_CHECKS,
+    )
+    .variable("TCPCHECKERS"),
+    Key::honoured(
+        "storagedriver",
+        Section(&[
+            Key::later("enabled", Bool, "the check of the storage is not there yet; a failing storage answers its own errors"),
+            Key::moot("interval", Duration),
+            Key::moot("threshold", Integer),
+        ]),
+    ),
+];
+
+const NOTIFICATIONS: &[Key] = &[
+    Key::honoured("events", Section(&[Key::moot("includereferences", Bool)])).variable("EVENTCONFIG"),
+    Key::missing("endpoints", Items(ENDPOINT), "notifications are not there yet; no event will be sent"),
+];
+
+const ENDPOINT: &[Key] = &[
+    Key::moot("name", Text),
+    Key::moot("disabled", Bool),
+    Key::moot("url", Text),
+    Key::moot("secret", Secret),
+    Key::moot("headers", Table),
+    Key::moot("timeout", Duration),
+    Key::moot("threshold", Integer),
+    Key::moot("backoff", Duration),
+    Key::moot("ignoredmediatypes", Texts),
+    Key::moot("ignore", Section(&[Key::moot("mediatypes", Texts), Key::moot("actions", Texts)])),
+];
+
+const REDIS: &[Key] = &[
+    Key::moot("options", Inline),
+    Key::moot("addr", Text),
+    Key::moot("addrs", Texts),
+    Key::moot("clientname", Text),
+    Key::moot("db", Integer),
+    Key::moot("protocol", Integer),
+    Key::moot("username", Text),
+    Key::moot("password", Secret),
+    Key::moot("sentinelusername", Text),
+    Key::moot("sentinelpassword", Secret),
+    Key::moot("maxretries", Integer),
+    Key::moot("minretrybackoff", Duration),
+    Key::moot("maxretrybackoff", Duration),
+    Key::moot("dialtimeout", Duration),
+    Key::moot("readtimeout", Duration),
+    Key::moot("writetimeout", Duration),
+    Key::moot("contexttimeoutenabled", Bool),
+    Key::moot("poolfifo", Bool),
+    Key::moot("poolsize", Integer),
+    Key::moot("pooltimeout", Duration),
+    Key::moot("minidleconns", Integer),
+    Key::moot("maxidleconns", Integer),
+    Key::moot("maxactiveconns", Integer),
+    Key::moot("connmaxidletime", Duration),
+    Key::moot("connmaxlifetime", Duration),
+    Key::moot("maxredirects", Integer),
+    Key::moot("readonly", Bool),
+    Key::moot("routebylatency", Bool),
+    Key::moot("routerandomly", Bool),
+    Key::moot("mastername", Text),
+    Key::moot("disableidentity", Bool),
+    Key::moot("identitysuffix", Text),
+    Key::moot("unstableresp3", Bool),
+    Key::moot("tls", Section(&[Key::moot("certificate", Text), Key::moot("key", Text), Key::moot("rootcas", Texts)])),
+    Key::moot("pool", Section(&[Key::moot("maxidle", Integer), Key::moot("maxactive", Integer), Key::moot("idletimeout", Duration)])),
+    Key::moot("sentinelMasterSet", Text),
+    Key::moot("enableTLS", Bool),
+];
+
+const PROXY: &[Key] = &[
+    Key::refused("remoteurl", Text, NO_PROXY),
+    Key::moot("username", Text),
+    Key::moot("password", Secret),
+    Key::moot("exec", Section(&[Key::moot("command", Text), Key::moot("lifetime", Duration)])),
+    Key::moot("ttl", Duration),
+    Key::moot("cachewritetimeout", Duration),
+];
+
+const VALIDATION: &[Key] = &[
+    Key::moot("enabled", Bool),
+    Key::missing("disabled", Bool, "the checks of manifests cannot be switched off yet; they are made"),
+    Key::honoured("manifests", Section(&[URLS, INDEXES])),
+];
+
+const URLS: Key = Key::honoured("urls", Section(&[Key::refused("allow", Texts, NO_URL_LISTS), Key::refused("deny", Texts, NO_URL_LISTS)]));
+
+const INDEXES: Key = Key::honoured(
+    "indexes",
+    Section(&[
+        Key::missing("platforms", Text, "the children of an index cannot be exempted yet; each must be there when it is pushed")
+            .default("all"),
+        Key::moot("platformlist", Items(&[Key::moot("architecture", Text), Key::moot("os", Text)])),
+    ]),
+);
+
+const CLASSES: Key = Key::refused(
+    "classes",
+    Texts,
+    "the list of allowed kinds of content is not applied yet, so more could be pushed than asked; remove it to start without it",
+);
+
+const MIDDLEWARE: &[Key] = &[
+    Key::missing("registry", Items(STEP), NO_MIDDLEWARE),
+    Key::missing("repository", Items(STEP), NO_MIDDLEWARE),
+    Key::missing("storage", Items(STEP), NO_MIDDLEWARE),
+];
+
+const STEP: &[Key] = &[Key::moot("name", Text), Key::moot("disabled", Bool), Key::moot("options", Parameters(STEP_OPTIONS))];
+
+const STEP_OPTIONS: &[Key] = &[
+    Key::moot("baseurl", Text),
+    Key::moot("privatekey", Text),
+    Key::moot("keypairid", Text),
+    Key::moot("duration", Duration),
+    Key::moot("ipfilteredby", Text),
+    Key::moot("awsregion", Any),
+    Key::moot("updatefrequency", Duration),
+    Key::moot("iprangesurl", Text),
+    Key::moot("scheme", Text),
+    Key::moot("host", Text),
+    Key::moot("trimpathprefix", Text),
+];
+
+const SCHEMA1: Key = Key::moot("schema1", Section(&[Key::moot("signingkeyfile", Text).variable("TRUSTKEY"), Key::moot("enabled", Bool)]));
+
+const REPORTING: &[Key] = &[
+    Key::moot("bugsnag", Section(&[Key::moot("apikey", Secret), Key::moot("releasestage", Text), Key::moot("endpoint", Text)])),
+    Key::moot("newrelic", Section(&[Key::moot("licensekey", Secret), Key::moot("name", Text), Key::moot("verbose", Bool)])),
+];
