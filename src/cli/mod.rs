@@ -1,1 +1,125 @@
-//! The command line.
+//! The command line: one file per verb, each a call that ends in an exit code.
+//!
+//! 0: done. 1: failed, denied, or found wrong. 2: wrong usage. What a verb answers goes to standard output, what went wrong to
+//! standard error. The environment is read here and handed down.
+
+mod dev;
+mod development_certificate;
+mod file;
+mod password_file;
+mod serve;
+mod user;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+const EXAMPLES: &str = "\
+Examples:
+  breakwater serve --dev
+      Make a certificate, a password and a configuration under ./var/ and serve https://localhost:5000
+  breakwater serve /etc/docker/registry/config.yml
+      Serve from the file of a registry:2
+  REGISTRY_HTTP_ADDR=:443 breakwater serve config.yml
+      The same with one key replaced by its variable
+  breakwater user add /auth/htpasswd alice
+      Ask for alice's password and keep its hash in the password file";
+
+/// The container registry you already run, hardened: a drop-in for registry:2.
+#[derive(Debug, Parser)]
+#[command(name = "breakwater", version, disable_version_flag = true, after_help = EXAMPLES)]
+struct Arguments {
+    /// Print the version.
+    #[arg(short = 'V', visible_short_alias = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the registry.
+    Serve(serve::Arguments),
+    /// Edit a password file.
+    User(user::Arguments),
+    /// Print the completions of a shell.
+    #[command(after_help = "Example:\n  breakwater completions bash > /etc/bash_completion.d/breakwater")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    #[command(after_help = "Example:\n  breakwater man > /usr/local/share/man/man1/breakwater.1")]
+    Man,
+}
+
+/// What a verb found; what went wrong is an error instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Denied,
+}
+
+/// Runs the verb that the arguments name; the first argument is the program's name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let verb = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.verb,
+        Err(answer) => {
+            // Help and version come this way too. Nobody is left to be told that printing failed.
+            let _ = answer.print();
+            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
+        }
+    };
+    match perform(verb) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Denied) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "breakwater: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(verb: Verb) -> anyhow::Result<Outcome> {
+    match verb {
+        Verb::Serve(arguments) => serve::run(arguments),
+        Verb::User(arguments) => user::run(arguments),
+        Verb::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "breakwater", &mut text);
+            print(&text)
+        }
+        Verb::Man => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
+            print(&text)
+        }
+    }
+}
+
+/// Answers on standard output; a reader that has seen enough is no failure.
+fn print(text: &[u8]) -> anyhow::Result<Outcome> {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(Outcome::Done),
+    }
+}
+
+/// The variables that are text; no other is one of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -153,7 +153,9 @@ impl Check<'_> {
             Status::Legacy(what) if asks(node, key) => self.report.warning(Some(origin), path, what),
             _ => {}
         }
-        if chosen || (!node.is_null() && !key.keys().is_empty()) {
+        // An empty variable takes a section away; an empty section of the file is there.
+        let switched = matches!((&key.kind, &node.origin), (Kind::Switch(_), Origin::File { .. }));
+        if chosen || switched || (!node.is_null() && !key.keys().is_empty()) {
             self.keep(path, origin, Typed::Section);
         }
         self.value(path, node, key);
@@ -166,7 +168,7 @@ impl Check<'_> {
     fn value(&mut self, path: &str, node: &Node, key: &Key) {
         let keys = || key.keys().iter().collect::<Vec<_>>();
         match key.kind {
-            Kind::Section(_) | Kind::Parameters(_) => self.entries(path, node, &keys(), Strangers::Warned),
+            Kind::Section(_) | Kind::Switch(_) | Kind::Parameters(_) => self.entries(path, node, &keys(), Strangers::Warned),
             Kind::Choice(_) => match node.text() {
                 Some(name) => self.entries(path, &chosen_by_name(node, name), &keys(), Strangers::Refused),
                 None => self.entries(path, node, &keys(), Strangers::Refused),

@@ -123,7 +123,7 @@ impl Place<'_> {
             return;
         }
         match key.kind {
-            Kind::Section(keys) => self.section(node, &keys.iter().collect::<Vec<_>>(), segments, value),
+            Kind::Section(keys) | Kind::Switch(keys) => self.section(node, &keys.iter().collect::<Vec<_>>(), segments, value),
             Kind::Parameters(keys) | Kind::Choice(keys) => self.map(node, keys, segments, value),
             Kind::Items(keys) => self.list(node, Some(keys), segments, value),
             Kind::Texts => self.list(node, None, segments, value),

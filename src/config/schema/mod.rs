@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Table,
     /// Fixed names: what else is written is a mistake.
     Section(&'static [Key]),
+    /// A section that switches something on by being there, be it empty.
+    Switch(&'static [Key]),
     /// Names of a map: as a section, but a variable makes names that are not there yet, in lower case.
     Parameters(&'static [Key]),
     /// A map of which one name is chosen; a bare text stands for that name, and an unknown name is refused.
@@ -121,7 +123,7 @@ impl Key {
     /// The names below this one.
     pub(crate) fn keys(&self) -> &'static [Self] {
         match self.kind {
-            Kind::Section(keys) | Kind::Parameters(keys) | Kind::Choice(keys) | Kind::Items(keys) => keys,
+            Kind::Section(keys) | Kind::Switch(keys) | Kind::Parameters(keys) | Kind::Choice(keys) | Kind::Items(keys) => keys,
             _ => &[],
         }
     }

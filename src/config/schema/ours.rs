@@ -1,14 +1,14 @@
 //! The top-level names that registry:2 does not know; those of ours inside its sections stand beside its own.
 
 use super::Key;
-use super::Kind::{Any, Bool, Duration, Integer, Items, Section, Table, Text, Texts};
+use super::Kind::{Any, Bool, Duration, Integer, Items, Section, Switch, Table, Text, Texts};
 
 const NO_LIMITS: &str = "these limits are not there yet; what arrives is not held back";
 
 /// The sections.
 pub(super) const TOP: &[Key] = &[
     Key::honoured("state", Text),
-    Key::honoured("tokenservice", Section(TOKENSERVICE)),
+    Key::honoured("tokenservice", Switch(TOKENSERVICE)),
     Key::refused(
         "access",
         Section(ACCESS),

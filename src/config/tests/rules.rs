@@ -175,7 +175,7 @@ fn the_token_service_has_defaults_and_needs_the_password_file() {
         auth::Options::Htpasswd(options) => options.token_service.unwrap(),
         other => panic!("{other:?}"),
     };
-    let plain = service("tokenservice: {}");
+    let plain = service("tokenservice:");
     assert_eq!((plain.service.as_str(), plain.issuer.as_str()), ("breakwater", "breakwater"));
     assert_eq!(plain.signing_key.to_str(), Some("/data/breakwater/token.pem"));
     assert_eq!(plain.expiration, Duration::from_secs(300));
@@ -184,6 +184,8 @@ fn the_token_service_has_defaults_and_needs_the_password_file() {
     for bad in ["10s", "25h"] {
         assert!(refusal(&format!("{TOKENS}tokenservice: {{expiration: {bad}}}\n"), &[]).contains("must be from 60s to 24h"));
     }
+    let off = with_environment(&format!("{TOKENS}tokenservice: {{}}\n"), &[("REGISTRY_TOKENSERVICE", "")]).unwrap();
+    assert!(matches!(off.config.auth, auth::Options::Htpasswd(options) if options.token_service.is_none()));
     let text = refusal(&format!("{SMALL}tokenservice: {{issuer: me}}\n"), &[]);
     assert!(text.contains("config.yml:7:1: tokenservice: works beside auth.htpasswd only"), "{text}");
 }
