@@ -6,6 +6,7 @@
 mod dev;
 mod development_certificate;
 mod file;
+mod man;
 mod password_file;
 mod serve;
 mod user;
@@ -92,11 +93,7 @@ fn perform(verb: Verb) -> anyhow::Result<Outcome> {
             clap_complete::generate(shell, &mut Arguments::command(), "breakwater", &mut text);
             print(&text)
         }
-        Verb::Man => {
-            let mut text = Vec::new();
-            clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
-            print(&text)
-        }
+        Verb::Man => print(&man::page(Arguments::command())?),
     }
 }
 

@@ -15,9 +15,8 @@ Examples:
   breakwater serve --dev --addr localhost:5443
   REGISTRY_STORAGE_DELETE_ENABLED=true breakwater serve config.yml
 
-Without CONFIG the file is the one that REGISTRY_CONFIGURATION_PATH names, else
-/etc/distribution/config.yml, else /etc/docker/registry/config.yml. Each key has its
-variable: http.addr is REGISTRY_HTTP_ADDR.";
+Without CONFIG the file is the one that REGISTRY_CONFIGURATION_PATH names, else /etc/distribution/config.yml, else \
+/etc/docker/registry/config.yml. Each key has its variable: http.addr is REGISTRY_HTTP_ADDR.";
 
 /// The arguments of `serve`.
 #[derive(Args, Debug)]
@@ -26,7 +25,7 @@ pub(super) struct Arguments {
     /// The configuration file, as of registry:2.
     #[arg(conflicts_with = "dev")]
     config: Option<PathBuf>,
-    /// Make all that is needed under ./var/, once, and serve <https://localhost:5000>.
+    /// Make all that is needed under ./var/, once, and serve localhost:5000 over HTTPS.
     #[arg(long)]
     dev: bool,
     /// With --dev: the address to listen on, for this run.

@@ -14,19 +14,19 @@ fn run(directory: &Path, arguments: &[&str], input: &str) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .expect("the binary was built for this test");
     // A program that refuses its arguments does not read; that is no failure of the test.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
+    let _ = child.stdin.take().expect("a pipe was asked for").write_all(input.as_bytes());
+    child.wait_with_output().expect("a child of ours can be waited for")
 }
 
 fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
+    std::str::from_utf8(bytes).expect("the binary speaks UTF-8")
 }
 
 /// Exit code, standard output, standard error.
 fn said(output: &Output) -> (i32, &str, &str) {
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    (output.status.code().expect("no signal ended it"), text(&output.stdout), text(&output.stderr))
 }
 
 #[test]
@@ -56,6 +56,7 @@ fn wrong_usage_is_two_and_help_and_version_are_zero() {
         (&["completions", "bash"], "_breakwater"),
         (&["completions", "zsh"], "#compdef breakwater"),
         (&["man"], ".TH breakwater 1"),
+        (&["man"], ".SH \"BREAKWATER USER ADD\""),
     ] {
         let output = run(directory.path(), usage, "");
         let (code, out, err) = said(&output);
