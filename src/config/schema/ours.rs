@@ -21,7 +21,7 @@ pub(super) const TOP: &[Key] = &[
         "client certificates do not name users yet; the section has no effect",
     ),
     Key::honoured("limits", Section(LIMITS)),
-    Key::honoured("metrics", Section(METRICS)),
+    Key::later("metrics", Section(METRICS), "metrics are not served yet"),
 ];
 
 const TOKENSERVICE: &[Key] = &[
@@ -76,9 +76,4 @@ const LIMITS: &[Key] = &[
     Key::missing("reserve", Text, "no part of the disk is kept free yet"),
 ];
 
-const METRICS: &[Key] = &[
-    Key::later("enabled", Bool, "metrics are not served yet"),
-    Key::moot("path", Text),
-    Key::moot("from", Texts),
-    Key::moot("users", Texts),
-];
+const METRICS: &[Key] = &[Key::moot("enabled", Bool), Key::moot("path", Text), Key::moot("from", Texts), Key::moot("users", Texts)];

@@ -1,6 +1,7 @@
 //! The loader as its caller sees it: a text and variables in, a configuration or sentences out.
 
 mod environment;
+mod grammar;
 mod rules;
 mod stock;
 
