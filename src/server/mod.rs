@@ -9,7 +9,7 @@ mod clocked;
 mod lock;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use self::accept::Connections;
 use self::background::Background;
 use self::lock::Lock;
 use crate::auth::Authenticator;
-use crate::config::{Config, Listen, Loaded};
+use crate::config::{Config, Listen, Loaded, Severity};
 use crate::http::AppState;
 use crate::registry::Registry;
 use crate::storage::Filesystem;
@@ -36,8 +36,11 @@ use crate::tls::Certificate;
 pub fn run(loaded: Loaded) -> Result<()> {
     let Loaded { config, warnings } = loaded;
     telemetry::start(&config.telemetry);
-    for warning in warnings {
-        warn!("{warning}");
+    for notice in warnings {
+        match notice.severity {
+            Severity::Warning => warn!("{}", notice.message),
+            Severity::Info => info!("{}", notice.message),
+        }
     }
     actix_web::rt::System::new().block_on(async {
         let server = Server::start(config).await?;
@@ -140,38 +143,46 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Every address that a name stands for, so that `localhost` is reached over both families.
+/// Every address that a name stands for; for `localhost` both families of loopback, whatever the host's own table says.
 fn bind(address: &str) -> Result<Vec<TcpListener>> {
-    // As Go has it, no host means every address.
-    let named = if address.starts_with(':') { format!("[::]{address}") } else { address.to_owned() };
-    let mut resolved: Vec<SocketAddr> =
-        named.to_socket_addrs().with_context(|| format!("http.addr: {address} names no address"))?.collect();
-    resolved.sort_unstable();
-    resolved.dedup();
+    let wanted = addresses(address).with_context(|| format!("http.addr: {address} names no address"))?;
     let mut listeners: Vec<TcpListener> = Vec::new();
-    for mut one in resolved {
+    for mut one in wanted {
         // With port 0 the second family gets the port that the first one got.
         if let (0, Some(first)) = (one.port(), listeners.first()) {
             one.set_port(first.local_addr()?.port());
         }
-        match listen(one) {
+        match TcpListener::bind(one) {
             Ok(listener) => listeners.push(listener),
             // A host without IPv6 still has the other family.
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && address.starts_with("localhost") => {}
-            Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) && one.ip().is_unspecified() => {
-                listeners.push(listen(SocketAddr::from(([0, 0, 0, 0], one.port())))?);
+            Err(error) if lacks_family(&error) && !listeners.is_empty() => {}
+            Err(error) if lacks_family(&error) && one.ip() == Ipv6Addr::UNSPECIFIED => {
+                listeners.push(TcpListener::bind((Ipv4Addr::UNSPECIFIED, one.port()))?);
             }
             Err(error) => return Err(error).with_context(|| format!("http.addr: cannot listen on {one}")),
         }
     }
-    anyhow::ensure!(!listeners.is_empty(), "http.addr: {address} names no address of this host");
+    anyhow::ensure!(!listeners.is_empty(), "http.addr: {address} names no address");
     Ok(listeners)
 }
 
-const EAFNOSUPPORT: i32 = 97;
+fn addresses(address: &str) -> io::Result<Vec<SocketAddr>> {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let known = |addresses: &[IpAddr]| {
+        let port: u16 = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no port"))?;
+        Ok(addresses.iter().map(|address| SocketAddr::new(*address, port)).collect())
+    };
+    match host {
+        "localhost" => known(&[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
+        // As Go has it, no host means every address.
+        "" => known(&[Ipv6Addr::UNSPECIFIED.into()]),
+        _ => Ok(address.to_socket_addrs()?.collect()),
+    }
+}
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
+fn lacks_family(error: &io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
 fn bind_unix(path: &Path) -> Result<UnixListener> {
