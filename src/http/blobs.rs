@@ -1,6 +1,7 @@
 //! Pulling and deleting blobs.
 
 use actix_web::body::SizedStream;
+use actix_web::http::Method;
 use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE,
 };
@@ -22,6 +23,10 @@ pub(super) async fn get(access: Access<Pull>, request: HttpRequest) -> Result<Ht
     let total = blob.content.length();
     if let Some(response) = precondition(request.headers(), &digest) {
         return Ok(response);
+    }
+    if request.method() == Method::HEAD {
+        // The length alone: a body, though never sent, would be read.
+        return Ok(headers(&mut HttpResponse::Ok(), &digest).body(SizedStream::new(total, stream::empty::<Result<_, Truncated>>())));
     }
     let range = if_range_holds(request.headers(), &digest).then(|| extract::header(&request, RANGE)).flatten();
     let whole = Part { offset: 0, length: total };

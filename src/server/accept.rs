@@ -31,8 +31,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection is kept open for the next request.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How much of an answer is gathered before it is written: one piece of a blob, and its head.
-const WRITE_BUFFER: usize = 256 * 1024 + 4096;
+/// How much of an answer is gathered before it is written: less than a piece of a blob, so that one piece is gathered and not two.
+const WRITE_BUFFER: usize = 64 * 1024;
 
 /// What every connection gets.
 #[derive(Clone)]
