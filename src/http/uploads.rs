@@ -31,7 +31,7 @@ pub(super) async fn begin(access: Access<Push>, request: HttpRequest, body: Payl
         }
         None => {
             let session = access.repository().begin_upload(OffsetDateTime::now_utc()).await?;
-            Ok(status(HttpResponse::Accepted(), &access, &request, &state, &session.status()))
+            Ok(status(HttpResponse::Accepted(), &access, &request, &state, session.status()))
         }
     }
 }
@@ -47,7 +47,7 @@ pub(super) async fn append(
         return Err(Error::MediaTypeUnsupported);
     }
     let session = resume(&access, &request, &state).await?.append(body).await?;
-    Ok(status(HttpResponse::Accepted(), &access, &request, &state, &session.status()))
+    Ok(status(HttpResponse::Accepted(), &access, &request, &state, session.status()))
 }
 
 /// `PUT /v2/NAME/blobs/uploads/UPLOAD?digest=…`: appends the last bytes, if any, and makes the blob.

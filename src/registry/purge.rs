@@ -48,7 +48,7 @@ impl Repository {
                 continue;
             }
             if rules.effect == PurgeEffect::Remove {
-                self.storage().delete(&layout::upload(&self.name, id), Durability::Relaxed).await?;
+                self.storage().delete(&layout::upload(&self.name, id).session, Durability::Relaxed).await?;
             }
             info!(repo.name = %self.name, upload.id = %id, effect = ?rules.effect, "an abandoned upload is purged");
             report.purged.push((self.name.clone(), entry.name));
@@ -62,7 +62,7 @@ impl Repository {
             Err(Error::UploadUnknown(_)) => {}
             Err(error) => return Err(error),
         }
-        match self.storage().stat(&layout::upload(&self.name, id)).await {
+        match self.storage().stat(&layout::upload(&self.name, id).session).await {
             Ok(metadata) => Ok(Some(metadata.modified)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),

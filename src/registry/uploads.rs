@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use super::{Error, Repository, finish};
 use crate::blocking;
-use crate::oci::{Algorithm, Digest, Digester};
-use crate::storage::{Content, Durability, Upload, layout};
+use crate::oci::{Algorithm, Digest, Digester, Name};
+use crate::storage::{Content, Upload, layout};
 
 /// How many bytes are gathered before they are hashed and written.
 const PIECE: usize = 256 * 1024;
@@ -27,54 +27,73 @@ const PIECE: usize = 256 * 1024;
 /// How many bytes are hashed before others get their turn: some 30 µs, or 200 µs without instructions for it.
 const HASHED_AT_ONCE: usize = 64 * 1024;
 
-/// How many sessions that wait for their next request keep the digest of what has come.
-const PARKED: u64 = 1_000;
+/// How many sessions that wait for their next request keep the digest of what has come, and for how long.
+const DIGESTS_KEPT: (u64, Duration) = (10_000, Duration::from_secs(3600));
 
-/// Who writes to which upload, and the digests of those that wait.
-#[derive(Debug)]
+/// How many of them keep their file open besides, and for how long.
+const FILES_KEPT: (u64, Duration) = (200, Duration::from_secs(30));
+
+/// Who writes to which upload, and what is kept of those that wait.
+#[derive(Clone)]
 pub(super) struct Uploads {
     active: Arc<Mutex<HashSet<Uuid>>>,
-    parked: Cache<Uuid, (u64, Digester)>,
+    digests: Cache<Uuid, (u64, Digester)>,
+    files: Cache<Uuid, Arc<Mutex<Option<OpenUpload>>>>,
+}
+
+/// An upload whose file is open.
+struct OpenUpload {
+    name: Name,
+    started_at: OffsetDateTime,
+    upload: Box<dyn Upload>,
 }
 
 impl Default for Uploads {
     fn default() -> Self {
-        let parked = Cache::builder().max_capacity(PARKED).time_to_idle(Duration::from_secs(3600)).build();
-        Self { active: Arc::default(), parked }
+        let digests = Cache::builder().max_capacity(DIGESTS_KEPT.0).time_to_idle(DIGESTS_KEPT.1).build();
+        let files = Cache::builder().max_capacity(FILES_KEPT.0).time_to_idle(FILES_KEPT.1).build();
+        Self { active: Arc::default(), digests, files }
     }
 }
 
 impl Uploads {
     /// Whether a request is writing to this upload.
     pub(super) fn is_active(&self, id: Uuid) -> bool {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+        lock(&self.active).contains(&id)
     }
 
     fn lease(&self, id: Uuid) -> Result<Lease, Error> {
-        let is_new = self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        if !is_new {
+        if !lock(&self.active).insert(id) {
             return Err(Error::UploadBusy(id));
         }
-        Ok(Lease { id, seen: None, active: Arc::clone(&self.active), parked: self.parked.clone() })
+        Ok(Lease { id, uploads: self.clone() })
+    }
+
+    /// The open file of an upload of this repository, if it was kept.
+    fn take_file(&self, id: Uuid, name: &Name) -> Option<OpenUpload> {
+        let file = lock(&*self.files.remove(&id)?).take()?;
+        (file.name == *name).then_some(file)
+    }
+
+    fn forget(&self, id: Uuid) {
+        self.digests.invalidate(&id);
+        self.files.invalidate(&id);
     }
 }
 
-/// The right to write to an upload, until it is dropped; the digest of what has come is then parked for the next holder.
-#[derive(Debug)]
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The right to write to an upload, until it is dropped.
 struct Lease {
     id: Uuid,
-    /// How many bytes the digest has seen, and the digest; `None` once a write has failed, or the upload has ended.
-    seen: Option<(u64, Digester)>,
-    active: Arc<Mutex<HashSet<Uuid>>>,
-    parked: Cache<Uuid, (u64, Digester)>,
+    uploads: Uploads,
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(seen) = self.seen.take() {
-            self.parked.insert(self.id, seen);
-        }
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        lock(&self.uploads.active).remove(&self.id);
     }
 }
 
@@ -92,7 +111,7 @@ pub struct UploadStatus {
 /// An upload that a request is writing to. Dropping it leaves the upload for a later request.
 pub struct Session {
     repository: Repository,
-    started_at: OffsetDateTime,
+    status: UploadStatus,
     writer: Writer,
 }
 
@@ -100,35 +119,46 @@ impl Repository {
     /// Begins an upload.
     pub async fn begin_upload(&self, now: OffsetDateTime) -> Result<Session, Error> {
         self.ensure_writable()?;
-        let id = Uuid::new_v4();
-        let mut lease = self.registry.uploads.lease(id)?;
+        let lease = self.registry.uploads.lease(Uuid::new_v4())?;
         let started_at = now.replace_nanosecond(0).unwrap_or(now);
         let text = started_at.format(&Rfc3339).expect("a time of this era has an RFC 3339 form");
-        let (data, begun) = (layout::upload_data(&self.name, id), layout::upload_started_at(&self.name, id));
-        let upload = self.storage().begin(&data).await?;
-        self.storage().write(&begun, text.into(), Durability::Relaxed).await?;
-        lease.seen = Some((0, Digester::new(Algorithm::Sha256)));
-        Ok(Session { repository: self.clone(), started_at, writer: Writer { upload, lease } })
+        let upload = self.storage().begin(&layout::upload(&self.name, lease.id), text.into()).await?;
+        Ok(self.session(OpenUpload { name: self.name.clone(), started_at, upload }, Digester::new(Algorithm::Sha256), lease))
     }
 
     /// Goes on with an upload, begun by this server or by a stock registry on the same directory.
     pub async fn resume_upload(&self, id: Uuid) -> Result<Session, Error> {
         self.ensure_writable()?;
-        let mut lease = self.registry.uploads.lease(id)?;
-        let started_at = self.started_at(id).await?;
-        let upload = self.storage().resume(&layout::upload_data(&self.name, id)).await;
-        let upload = upload.map_err(|error| if error.is_not_found() { Error::UploadUnknown(id) } else { error.into() })?;
-        lease.seen = match self.registry.uploads.parked.remove(&id) {
-            Some((offset, digester)) if offset == upload.offset() => Some((offset, digester)),
-            _ => Some((upload.offset(), self.hash_upload(id, Algorithm::Sha256).await?)),
+        let lease = self.registry.uploads.lease(id)?;
+        let open = match lease.uploads.take_file(id, &self.name) {
+            Some(open) => open,
+            None => self.reopen_upload(id).await?,
         };
-        Ok(Session { repository: self.clone(), started_at, writer: Writer { upload, lease } })
+        let digester = match lease.uploads.digests.remove(&id) {
+            Some((offset, digester)) if offset == open.upload.offset() => digester,
+            _ => self.hash_upload(id, Algorithm::Sha256).await?,
+        };
+        Ok(self.session(open, digester, lease))
+    }
+
+    fn session(&self, open: OpenUpload, digester: Digester, lease: Lease) -> Session {
+        let status = UploadStatus { id: lease.id, offset: open.upload.offset(), started_at: open.started_at };
+        Session { repository: self.clone(), status, writer: Writer { open: Some((open, digester)), lease } }
+    }
+
+    async fn reopen_upload(&self, id: Uuid) -> Result<OpenUpload, Error> {
+        let started_at = self.started_at(id).await?;
+        match self.storage().resume(&layout::upload(&self.name, id)).await {
+            Ok(upload) => Ok(OpenUpload { name: self.name.clone(), started_at, upload }),
+            Err(error) if error.is_not_found() => Err(Error::UploadUnknown(id)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Where an upload stands.
     pub async fn upload_status(&self, id: Uuid) -> Result<UploadStatus, Error> {
         let started_at = self.started_at(id).await?;
-        match self.storage().stat(&layout::upload_data(&self.name, id)).await {
+        match self.storage().stat(&layout::upload(&self.name, id).data).await {
             Ok(metadata) => Ok(UploadStatus { id, offset: metadata.length, started_at }),
             Err(error) if error.is_not_found() => Err(Error::UploadUnknown(id)),
             Err(error) => Err(error.into()),
@@ -145,7 +175,7 @@ impl Repository {
     }
 
     async fn started_at(&self, id: Uuid) -> Result<OffsetDateTime, Error> {
-        match self.storage().read(&layout::upload_started_at(&self.name, id)).await {
+        match self.storage().read(&layout::upload(&self.name, id).started_at).await {
             Ok(content) => {
                 let text = std::str::from_utf8(&content).unwrap_or_default();
                 OffsetDateTime::parse(text.trim(), &Rfc3339).map_err(|_| Error::UploadUnknown(id))
@@ -156,15 +186,15 @@ impl Repository {
     }
 
     async fn remove_upload(&self, lease: &Lease) -> Result<(), Error> {
-        self.registry.uploads.parked.invalidate(&lease.id);
-        match self.storage().delete(&layout::upload(&self.name, lease.id), Durability::Relaxed).await {
+        lease.uploads.forget(lease.id);
+        match self.storage().end(&layout::upload(&self.name, lease.id)).await {
             Err(error) if !error.is_not_found() => Err(error.into()),
             _ => Ok(()),
         }
     }
 
     async fn hash_upload(&self, id: Uuid, algorithm: Algorithm) -> Result<Digester, Error> {
-        let content = self.storage().open(&layout::upload_data(&self.name, id)).await?;
+        let content = self.storage().open(&layout::upload(&self.name, id).data).await?;
         hash(&content, algorithm).await
     }
 }
@@ -189,8 +219,8 @@ async fn hash(content: &Content, algorithm: Algorithm) -> Result<Digester, Error
 
 impl Session {
     /// Where the upload stands.
-    pub fn status(&self) -> UploadStatus {
-        UploadStatus { id: self.writer.lease.id, offset: self.writer.upload.offset(), started_at: self.started_at }
+    pub fn status(&self) -> &UploadStatus {
+        &self.status
     }
 
     /// Appends a body. While one piece is hashed and written the next one is received. What was received before an error is kept.
@@ -202,13 +232,15 @@ impl Session {
         let mut gathered = gather(&mut body).await;
         loop {
             let Gathered { piece, end } = gathered;
-            let writer = self.writer;
+            self.status.offset += piece.len() as u64;
             if let Some(end) = end {
-                let writer = if piece.is_empty() { writer } else { finish(writer.take_in(piece)).await? };
+                if !piece.is_empty() {
+                    self.writer = finish(self.writer.take_in(piece)).await?;
+                }
                 end?;
-                return Ok(Self { writer, ..self });
+                return Ok(self);
             }
-            let (stored, next) = futures_util::join!(finish(writer.take_in(piece)), gather(&mut body));
+            let (stored, next) = futures_util::join!(finish(self.writer.take_in(piece)), gather(&mut body));
             (self.writer, gathered) = (stored?, next);
         }
     }
@@ -217,19 +249,21 @@ impl Session {
     pub async fn finish(self, expected: &Digest) -> Result<(), Error> {
         let expected = expected.clone();
         finish(async move {
-            let Self { repository, writer: Writer { upload, mut lease }, .. } = self;
-            let canonical = lease.seen.take().ok_or(Error::UploadUnknown(lease.id))?.1.finish();
+            let Self { repository, mut writer, .. } = self;
+            let (open, digester) = writer.open.take().ok_or(Error::UploadUnknown(writer.lease.id))?;
+            let canonical = digester.finish();
             let actual = match expected.algorithm() {
                 Algorithm::Sha256 => canonical.clone(),
-                other => repository.hash_upload(lease.id, other).await?.finish(),
+                other => repository.hash_upload(writer.lease.id, other).await?.finish(),
             };
             if actual != expected {
-                repository.remove_upload(&lease).await?;
+                repository.remove_upload(&writer.lease).await?;
                 return Err(Error::DigestMismatch { expected, actual });
             }
-            upload.commit_to(&layout::blob_data(&canonical)).await?;
-            repository.link_blob(&expected, &canonical).await?;
-            repository.remove_upload(&lease).await
+            open.upload.commit_to(&layout::blob_data(&canonical)).await?;
+            let (linked, removed) =
+                futures_util::join!(repository.link_blob(&expected, &canonical), repository.remove_upload(&writer.lease));
+            linked.and(removed)
         })
         .await
     }
@@ -289,29 +323,39 @@ impl Piece {
     }
 }
 
-/// The file, and the right to write there.
+/// The file with the digest of what is in it, and the right to write there.
 struct Writer {
-    upload: Box<dyn Upload>,
+    /// `None` once a write has failed, or the upload has ended.
+    open: Option<(OpenUpload, Digester)>,
     lease: Lease,
 }
 
 impl Writer {
     async fn take_in(mut self, piece: Bytes) -> Result<Self, Error> {
-        let digester = self.lease.seen.take().map(|(_, digester)| digester);
-        let (written, digester) = futures_util::join!(self.upload.write(piece.clone()), hash_piece(digester, piece));
+        let (mut open, digester) = self.open.take().ok_or(Error::UploadUnknown(self.lease.id))?;
+        let (written, digester) = futures_util::join!(open.upload.write(piece.clone()), hash_piece(digester, piece));
         written?;
-        self.lease.seen = digester.map(|digester| (self.upload.offset(), digester));
+        self.open = Some((open, digester));
         Ok(self)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some((open, digester)) = self.open.take() {
+            let Lease { id, uploads } = &self.lease;
+            uploads.digests.insert(*id, (open.upload.offset(), digester));
+            uploads.files.insert(*id, Arc::new(Mutex::new(Some(open))));
+        }
     }
 }
 
 /// Hashes where it is, beside the write that a thread of the pool makes, and lets others in between: a hop to yet another thread
 /// costs more than it brings.
-async fn hash_piece(digester: Option<Digester>, piece: Bytes) -> Option<Digester> {
-    let mut digester = digester?;
+async fn hash_piece(mut digester: Digester, piece: Bytes) -> Digester {
     for slice in piece.chunks(HASHED_AT_ONCE) {
         digester.update(slice);
         tokio::task::yield_now().await;
     }
-    Some(digester)
+    digester
 }

@@ -57,19 +57,23 @@ async fn a_write_replaces_and_an_open_reader_keeps_the_old(store: &dyn Storage) 
 
 async fn an_upload_gathers_resumes_and_commits(store: &dyn Storage) {
     let repository = name("uploaded");
-    let from = layout::upload_data(&repository, uuid::Uuid::new_v4());
-    let mut upload = store.begin(&from).await.unwrap();
+    let keys = layout::upload(&repository, uuid::Uuid::new_v4());
+    let mut upload = store.begin(&keys, Bytes::from_static(b"now")).await.unwrap();
+    assert_eq!(store.read(&keys.started_at).await.unwrap(), "now");
     upload.write(Bytes::from_static(b"first ")).await.unwrap();
     drop(upload);
-    let mut upload = store.resume(&from).await.unwrap();
+    let mut upload = store.resume(&keys).await.unwrap();
     assert_eq!(upload.offset(), 6);
     upload.write(Bytes::from_static(b"second")).await.unwrap();
     assert_eq!(upload.offset(), 12);
-    assert_eq!(whole(store, &from).await, b"first second");
+    assert_eq!(whole(store, &keys.data).await, b"first second");
     let to = layout::blob_data(&Digest::of(Algorithm::Sha256, b"first second"));
     upload.commit_to(&to).await.unwrap();
     assert_eq!(store.read(&to).await.unwrap(), "first second");
-    assert!(store.stat(&from).await.unwrap_err().is_not_found());
+    assert!(store.stat(&keys.data).await.unwrap_err().is_not_found());
+    store.end(&keys).await.unwrap();
+    assert!(store.stat(&keys.session).await.unwrap_err().is_not_found());
+    assert!(store.end(&keys).await.unwrap_err().is_not_found());
 }
 
 async fn a_listing_is_sorted_and_tells_names_from_content(store: &dyn Storage) {
@@ -98,6 +102,6 @@ async fn what_is_not_there_is_not_found(store: &dyn Storage) {
     assert!(store.stat(&key).await.unwrap_err().is_not_found());
     assert!(store.read(&key).await.unwrap_err().is_not_found());
     assert!(store.open(&key).await.unwrap_err().is_not_found());
-    assert!(store.resume(&key).await.err().unwrap().is_not_found());
+    assert!(store.resume(&layout::upload(&name("absent"), uuid::Uuid::new_v4())).await.err().unwrap().is_not_found());
     assert!(store.list(&key).await.unwrap_err().is_not_found());
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Content, Durability, Entry, Error, Key, Metadata, Storage, Upload};
+use super::{Content, Durability, Entry, Error, Key, Metadata, Storage, Upload, UploadKeys};
 
 /// Lets a number of changes through and refuses all later ones, as a crash or a full disk at that point would.
 #[derive(Clone)]
@@ -52,13 +52,20 @@ impl Storage for Faults {
         self.inner.write(key, content, durability).await
     }
 
-    async fn begin(&self, key: &Key) -> Result<Box<dyn Upload>, Error> {
-        self.spend(key)?;
-        Ok(Box::new(FaultyUpload { inner: self.inner.begin(key).await?, key: key.clone(), faults: self.clone() }))
+    async fn begin(&self, upload: &UploadKeys, started_at: Bytes) -> Result<Box<dyn Upload>, Error> {
+        self.spend(&upload.data)?;
+        let inner = self.inner.begin(upload, started_at).await?;
+        Ok(Box::new(FaultyUpload { inner, key: upload.data.clone(), faults: self.clone() }))
     }
 
-    async fn resume(&self, key: &Key) -> Result<Box<dyn Upload>, Error> {
-        Ok(Box::new(FaultyUpload { inner: self.inner.resume(key).await?, key: key.clone(), faults: self.clone() }))
+    async fn resume(&self, upload: &UploadKeys) -> Result<Box<dyn Upload>, Error> {
+        let inner = self.inner.resume(upload).await?;
+        Ok(Box::new(FaultyUpload { inner, key: upload.data.clone(), faults: self.clone() }))
+    }
+
+    async fn end(&self, upload: &UploadKeys) -> Result<(), Error> {
+        self.spend(&upload.session)?;
+        self.inner.end(upload).await
     }
 
     async fn list(&self, key: &Key) -> Result<Vec<Entry>, Error> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::UploadKeys;
 use crate::oci::{Algorithm, Digest, Name, Tag};
 
 /// A place in the store: a path with `/` between its parts.
@@ -24,6 +25,10 @@ impl Key {
     /// The key that this one lies directly below; the key itself at the top.
     pub fn parent(&self) -> Self {
         self.0.rsplit_once('/').map_or_else(|| self.clone(), |(parent, _)| Self(parent.into()))
+    }
+
+    fn child(&self, name: &str) -> Self {
+        Self::new(format!("{self}/{name}"))
     }
 
     fn new(text: String) -> Self {
@@ -95,19 +100,11 @@ pub fn uploads(name: &Name) -> Key {
     Key::new(format!("repositories/{name}/_uploads"))
 }
 
-/// Below it lies everything of one upload.
-pub fn upload(name: &Name, id: Uuid) -> Key {
-    Key::new(format!("repositories/{name}/_uploads/{id}"))
-}
-
-/// The bytes received so far.
-pub fn upload_data(name: &Name, id: Uuid) -> Key {
-    Key::new(format!("repositories/{name}/_uploads/{id}/data"))
-}
-
-/// When the upload was begun: RFC 3339, UTC, whole seconds.
-pub fn upload_started_at(name: &Name, id: Uuid) -> Key {
-    Key::new(format!("repositories/{name}/_uploads/{id}/startedat"))
+/// Where one upload keeps what belongs to it.
+pub fn upload(name: &Name, id: Uuid) -> UploadKeys {
+    let session = Key::new(format!("repositories/{name}/_uploads/{id}"));
+    let (data, started_at) = (session.child("data"), session.child("startedat"));
+    UploadKeys { session, data, started_at }
 }
 
 /// Ours: below it lie the descriptors of the manifests that refer to a subject.

@@ -47,6 +47,17 @@ pub struct Metadata {
     pub modified: SystemTime,
 }
 
+/// Where an upload keeps what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadKeys {
+    /// Below it lies all of it.
+    pub session: Key,
+    /// Its bytes so far.
+    pub data: Key,
+    /// When it was begun: RFC 3339, UTC, whole seconds.
+    pub started_at: Key,
+}
+
 /// One name directly below a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
@@ -81,11 +92,14 @@ pub trait Storage: Send + Sync + 'static {
     /// or the new one, whole. On an error the old content is still there.
     async fn write(&self, key: &Key, content: Bytes, durability: Durability) -> Result<(), Error>;
 
-    /// Begins an upload whose bytes gather at a key, which may be read meanwhile. Replaces what was there. Not durable.
-    async fn begin(&self, key: &Key) -> Result<Box<dyn Upload>, Error>;
+    /// Begins an upload: puts down when, and makes the place where its bytes gather, which may be read meanwhile. Not durable.
+    async fn begin(&self, upload: &UploadKeys, started_at: Bytes) -> Result<Box<dyn Upload>, Error>;
 
-    /// Goes on with an upload that was begun at a key, by this process or by another before it, at the end of its bytes.
-    async fn resume(&self, key: &Key) -> Result<Box<dyn Upload>, Error>;
+    /// Goes on with an upload that was begun, by this process or by another before it, at the end of its bytes.
+    async fn resume(&self, upload: &UploadKeys) -> Result<Box<dyn Upload>, Error>;
+
+    /// Removes what is left of an upload, whether it was committed or given up. Not durable.
+    async fn end(&self, upload: &UploadKeys) -> Result<(), Error>;
 
     /// The names directly below a key, sorted bytewise. `NotFound` where nothing ever lay below it.
     async fn list(&self, key: &Key) -> Result<Vec<Entry>, Error>;

@@ -7,6 +7,7 @@
 mod cached;
 mod content;
 mod directories;
+mod sessions;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -23,7 +24,8 @@ use uuid::Uuid;
 use self::cached::Answer;
 use self::content::Pool;
 use self::directories::Directories;
-use super::{Durability, Entry, EntryKind, Error, Key, Metadata, Options, Storage, Upload, layout};
+use self::sessions::Sessions;
+use super::{Durability, Entry, EntryKind, Error, Key, Metadata, Options, Storage, Upload, UploadKeys, layout};
 use crate::blocking;
 
 pub use self::content::Content;
@@ -39,6 +41,7 @@ struct Tree {
     path: PathBuf,
     handle: File,
     directories: Directories,
+    sessions: Sessions,
     buffers: Arc<Pool>,
 }
 
@@ -56,8 +59,8 @@ impl Filesystem {
                 _ => fs::create_dir(&staging)?,
             }
             let handle = File::open(&path)?;
-            let directories = Directories::below(&path);
-            Ok(Self { tree: Arc::new(Tree { path, handle, directories, buffers: Arc::default() }) })
+            let (directories, sessions) = (Directories::below(&path), Sessions::kept_in(staging));
+            Ok(Self { tree: Arc::new(Tree { path, handle, directories, sessions, buffers: Arc::default() }) })
         })
         .await
     }
@@ -161,22 +164,23 @@ impl Storage for Filesystem {
         self.run(key, move |tree, path| tree.put(path, &content, durability)).await
     }
 
-    async fn begin(&self, key: &Key) -> Result<Box<dyn Upload>, Error> {
-        let opened = self.run(key, |_, path| {
-            make_parents(path)?;
-            File::create(path)
-        });
-        Ok(Box::new(FileUpload { store: self.clone(), key: key.clone(), file: Arc::new(opened.await?), offset: 0 }))
+    async fn begin(&self, upload: &UploadKeys, started_at: Bytes) -> Result<Box<dyn Upload>, Error> {
+        let begun = self.run(&upload.session, move |tree, path| tree.sessions.begin(path, &started_at)).await?;
+        Ok(Box::new(FileUpload { store: self.clone(), key: upload.data.clone(), file: Arc::new(begun), offset: 0 }))
     }
 
-    async fn resume(&self, key: &Key) -> Result<Box<dyn Upload>, Error> {
-        let opened = self.run(key, |_, path| {
+    async fn resume(&self, upload: &UploadKeys) -> Result<Box<dyn Upload>, Error> {
+        let opened = self.run(&upload.data, |_, path| {
             let file = OpenOptions::new().write(true).open(path)?;
             let offset = file.metadata()?.len();
             Ok((file, offset))
         });
         let (file, offset) = opened.await?;
-        Ok(Box::new(FileUpload { store: self.clone(), key: key.clone(), file: Arc::new(file), offset }))
+        Ok(Box::new(FileUpload { store: self.clone(), key: upload.data.clone(), file: Arc::new(file), offset }))
+    }
+
+    async fn end(&self, upload: &UploadKeys) -> Result<(), Error> {
+        self.run(&upload.session, |tree, path| tree.sessions.end(path)).await
     }
 
     async fn list(&self, key: &Key) -> Result<Vec<Entry>, Error> {
