@@ -38,12 +38,7 @@ pub(super) async fn get(access: Access<Pull>, request: HttpRequest) -> Result<Ht
             Ok(send(&mut response, blob.content, part))
         }
         Wanted::Several(parts) => Ok(send_several(&digest, &blob.content, &parts)),
-        Wanted::Unsatisfiable => {
-            let mut response = actix_web::ResponseError::error_response(&Error::RangeNotSatisfiable { length: total });
-            let value = format!("bytes */{total}").parse().map_err(|_| Error::RangeMalformed)?;
-            response.headers_mut().insert(CONTENT_RANGE, value);
-            Ok(response)
-        }
+        Wanted::Unsatisfiable => Err(Error::RangeNotSatisfiable { length: total }),
     }
 }
 

@@ -5,7 +5,7 @@
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CONTENT_RANGE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 
@@ -108,15 +108,21 @@ struct Answer {
     status: StatusCode,
     code: ErrorCode,
     details: Vec<Value>,
+    header: Option<(HeaderName, String)>,
 }
 
 impl Answer {
     fn new(status: StatusCode, code: ErrorCode) -> Self {
-        Self { status, code, details: vec![Value::Null] }
+        Self { status, code, details: vec![Value::Null], header: None }
     }
 
     fn with(mut self, detail: Value) -> Self {
         self.details = vec![detail];
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.header = Some((name, value.into()));
         self
     }
 }
@@ -125,10 +131,16 @@ impl Error {
     fn answer(&self) -> Answer {
         let answer = Answer::new;
         match self {
-            Self::Unauthorized { detail, .. } => answer(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized).with(json!(detail)),
+            Self::Unauthorized { challenge, detail } => {
+                let answer = answer(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized).with(json!(detail));
+                match challenge {
+                    Some(challenge) => answer.header(WWW_AUTHENTICATE, challenge),
+                    None => answer,
+                }
+            }
             Self::Hidden => answer(StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
             Self::Denied => answer(StatusCode::FORBIDDEN, ErrorCode::Denied),
-            Self::Busy => answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
+            Self::Busy => answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests).header(RETRY_AFTER, "1"),
             Self::AuthenticationFailed | Self::Unguarded => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
             Self::NameInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
             Self::ReferenceInvalid(InvalidReference::Tag) => answer(StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
@@ -147,10 +159,11 @@ impl Error {
             Self::TooManyTags => answer(StatusCode::URI_TOO_LONG, ErrorCode::TagInvalid),
             Self::MediaTypeUnsupported => answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::BlobUploadInvalid),
             Self::RangeNotSatisfiable { length } => {
-                answer(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid).with(json!({"length": length}))
+                let answer = answer(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid).with(json!({"length": length}));
+                answer.header(CONTENT_RANGE, format!("bytes */{length}"))
             }
             Self::RouteUnknown => answer(StatusCode::NOT_FOUND, ErrorCode::Unsupported),
-            Self::MethodNotAllowed { .. } => answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
+            Self::MethodNotAllowed { allow } => answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported).header(ALLOW, *allow),
             Self::Registry(error) => answer_of_registry(error),
         }
     }
@@ -181,6 +194,7 @@ fn answer_of_registry(error: &registry::Error) -> Answer {
             status: StatusCode::BAD_REQUEST,
             code: ErrorCode::ManifestBlobUnknown,
             details: digests.iter().map(|digest| json!({"digest": digest})).collect(),
+            header: None,
         },
         Refusal::DigestMismatch { expected, actual } => {
             let detail = json!({"digest": expected, "actual": actual});
@@ -196,7 +210,9 @@ fn answer_of_registry(error: &registry::Error) -> Answer {
         }
         Refusal::BodyBroken(_) => answer(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
         Refusal::TagExists(_) => answer(StatusCode::FORBIDDEN, ErrorCode::Denied),
-        Refusal::DeletionDisabled | Refusal::ReadOnly => answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
+        Refusal::DeletionDisabled | Refusal::ReadOnly => {
+            answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported).header(ALLOW, "GET, HEAD")
+        }
         Refusal::Storage(storage::Error::Full(_)) => answer(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable),
         Refusal::Storage(storage::Error::NotFound(_) | storage::Error::Denied { .. } | storage::Error::Io { .. }) => {
             answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown)
@@ -220,33 +236,17 @@ impl ResponseError for Error {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let Answer { status, code, details } = self.answer();
+        let Answer { status, code, details, header } = self.answer();
         self.log(status);
         let errors: Vec<Value> = details.into_iter().map(|detail| entry(code, detail)).collect();
-        let mut response = HttpResponse::build(status).json(json!({"errors": errors}));
-        let headers = response.headers_mut();
-        match self {
-            Self::Unauthorized { challenge: Some(challenge), .. } => {
-                if let Ok(value) = HeaderValue::from_str(challenge) {
-                    headers.insert(WWW_AUTHENTICATE, value);
-                }
-            }
-            Self::MethodNotAllowed { allow } => {
-                headers.insert(ALLOW, HeaderValue::from_static(allow));
-            }
-            Self::Registry(registry::Error::DeletionDisabled | registry::Error::ReadOnly) => {
-                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            }
-            Self::Busy => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            Self::RequestInvalid => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            #[expect(clippy::wildcard_enum_match_arm, reason = "most errors have no header of their own")]
-            _ => {}
+        let mut response = HttpResponse::build(status);
+        if let Some((name, value)) = header {
+            response.insert_header((name, value));
         }
-        response
+        if matches!(self, Self::RequestInvalid) {
+            response.force_close();
+        }
+        response.json(json!({"errors": errors}))
     }
 }
 

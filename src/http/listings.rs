@@ -17,7 +17,7 @@ const CATALOG_PAGE: usize = 100;
 /// `GET /v2/_catalog`.
 pub(super) async fn catalog(access: CatalogAccess, request: HttpRequest, state: Data<AppState>) -> Result<HttpResponse, Error> {
     let page = PageQuery::of(&request)?;
-    let size = page.size.unwrap_or(CATALOG_PAGE.min(state.catalog_max_entries));
+    let size = page.size.unwrap_or_else(|| CATALOG_PAGE.min(state.catalog_max_entries));
     if size > state.catalog_max_entries {
         return Err(Error::PageSizeInvalid);
     }

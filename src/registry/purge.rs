@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use time::OffsetDateTime;
 use tracing::info;
 use uuid::Uuid;
 
@@ -58,7 +57,7 @@ impl Repository {
 
     async fn begun(&self, id: Uuid) -> Result<Option<SystemTime>, Error> {
         match self.upload_status(id).await {
-            Ok(status) => return Ok(Some(SystemTime::from(OffsetDateTime::from(status.started_at)))),
+            Ok(status) => return Ok(Some(SystemTime::from(status.started_at))),
             Err(Error::UploadUnknown(_)) => {}
             Err(error) => return Err(error),
         }

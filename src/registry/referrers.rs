@@ -114,10 +114,9 @@ impl Repository {
         finish(async move {
             let _guard = repository.registry.locks.adding_to(&repository.name).await;
             repository.examine().await?;
-            match repository.storage().write(&marker, Bytes::from(state), Durability::Relaxed).await {
-                // On a read-only file system the next request looks again.
-                Err(error) => warn!(%error, "the referrers of a repository are known but cannot be marked as complete"),
-                Ok(()) => {}
+            // Where it cannot be written, as on a read-only file system, the next request looks again.
+            if let Err(error) = repository.storage().write(&marker, Bytes::from(state), Durability::Relaxed).await {
+                warn!(%error, "the referrers of a repository are known but cannot be marked as complete");
             }
             Ok(())
         })

@@ -1,0 +1,128 @@
+//! Starting a registry, and reading off what it costs.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use rustls::pki_types::CertificateDer;
+
+use super::client::Target;
+
+/// The one user of servers that ask for a password.
+pub(crate) const USER: (&str, &str) = ("bench", "correct horse battery staple");
+
+/// Which registry runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// This one.
+    Ours,
+    /// The stock one.
+    Stock,
+}
+
+/// Whether a server asks for a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// It does not.
+    Open,
+    /// By Basic, with a bcrypt hash of cost 10.
+    Basic,
+}
+
+/// What the servers of a run share.
+pub(crate) struct Bench {
+    stock: String,
+    root: tempfile::TempDir,
+    certificate: CertificateDer<'static>,
+}
+
+/// A server that runs until it is dropped.
+pub(crate) struct Server {
+    process: Child,
+    /// Where it answers.
+    pub(crate) target: Target,
+}
+
+impl Bench {
+    /// Makes a certificate and a password file.
+    pub(crate) fn new(stock: &str) -> Result<Self> {
+        let root = tempfile::Builder::new().prefix("beside").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        fs::write(root.path().join("tls.crt"), pair.cert.pem())?;
+        fs::write(root.path().join("tls.key"), pair.signing_key.serialize_pem())?;
+        let hash = bcrypt::hash(USER.1, 10)?;
+        fs::write(root.path().join("htpasswd"), format!("{}:{hash}\n", USER.0))?;
+        Ok(Self { stock: stock.to_owned(), root, certificate: pair.cert.der().clone() })
+    }
+
+    /// Starts a server on a store of its own, which is kept when the label was used before.
+    pub(crate) fn start(&self, which: Which, login: Login, label: &str) -> Result<Server> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let config = self.write_config(which, login, label, port)?;
+        let program = match which {
+            Which::Ours => env!("CARGO_BIN_EXE_breakwater"),
+            Which::Stock => &self.stock,
+        };
+        let process = Command::new(program).arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let process = process.with_context(|| format!("{program} cannot be started"))?;
+        let server = Server { process, target: Target::new(port, self.certificate.clone(), login)? };
+        server.wait()?;
+        Ok(server)
+    }
+
+    fn write_config(&self, which: Which, login: Login, label: &str, port: u16) -> Result<PathBuf> {
+        let place = |name: &str| self.root.path().join(name).display().to_string();
+        let store = place(&format!("{which:?}-{label}"));
+        let auth = match login {
+            Login::Open => String::new(),
+            Login::Basic => format!("auth: {{htpasswd: {{realm: bench, path: {}}}}}\n", place("htpasswd")),
+        };
+        let text = format!(
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {store}}}}}\n{auth}\
+             http: {{addr: 127.0.0.1:{port}, tls: {{certificate: {}, key: {}}}}}\n",
+            place("tls.crt"),
+            place("tls.key"),
+        );
+        let path = Path::new(&store).with_extension("yml");
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+}
+
+impl Server {
+    /// User and system time so far, in seconds.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let fields: Vec<&str> = text.rsplit_once(')').context("no stat line")?.1.split_whitespace().collect();
+        let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+        Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    /// A figure of `/proc/PID/status` that is given in kB, in MiB.
+    pub(crate) fn memory_mib(&self, field: &str) -> Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = text.lines().find(|line| line.starts_with(field)).with_context(|| format!("no {field}"))?;
+        Ok(line.split_whitespace().nth(1).context("no number")?.parse::<f64>()? / 1024.0)
+    }
+
+    fn wait(&self) -> Result<()> {
+        let started = Instant::now();
+        while std::net::TcpStream::connect(self.target.address()).is_err() {
+            if started.elapsed() > Duration::from_secs(20) {
+                bail!("a server does not answer");
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
