@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use breakwater::oci::{Algorithm, Digest, Digester};
 use serde_json::json;
 
@@ -40,7 +40,8 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
         let mut readings = [Vec::new(), Vec::new()];
         for round in 0..plan.rounds {
             for (which, list) in [Which::Ours, Which::Stock].into_iter().zip(&mut readings) {
-                list.push(runtime.block_on(measure(&bench, plan, name, which, round))?);
+                let reading = runtime.block_on(measure(&bench, plan, name, which, round));
+                list.push(reading.with_context(|| format!("{name}, {which:?}"))?);
             }
         }
         let [ours, stock] = readings.map(|list| (median(list.iter().map(|one| one.value)), median(list.iter().map(|one| one.peak_mib))));

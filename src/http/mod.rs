@@ -43,7 +43,7 @@ pub struct Options {
     pub host: Option<String>,
     /// Generated Locations are paths only.
     pub relative_urls: bool,
-    /// The key that signs the state in the Locations of uploads; random when absent.
+    /// The key that signs the state in the Locations of uploads; random when absent, which the server sees to.
     pub secret: Option<Zeroizing<Vec<u8>>>,
     /// Headers added to each routed answer, each name with its values.
     pub headers: Vec<(String, Vec<String>)>,

@@ -7,6 +7,7 @@ mod accept;
 mod background;
 mod clocked;
 mod lock;
+mod secret;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
@@ -60,8 +61,11 @@ pub struct Server {
 
 impl Server {
     /// Opens everything a configuration names, binds, and serves.
-    pub async fn start(config: Config) -> Result<Self> {
+    pub async fn start(mut config: Config) -> Result<Self> {
         let lock = Lock::take(&config.state).await?;
+        if config.http.secret.is_none() {
+            config.http.secret = Some(secret::of_state(&config.state).await?);
+        }
         let storage = Filesystem::open(&config.storage).await;
         let storage = storage
             .with_context(|| format!("storage.filesystem.rootdirectory: {} cannot be used", config.storage.root_directory.display()))?;

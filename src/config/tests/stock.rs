@@ -169,3 +169,10 @@ http: {addr: ':5000', secret: s}
     }
     assert_eq!(notices.lines().count(), 4, "{notices}");
 }
+
+#[test]
+fn the_example_in_deploy_is_honoured_to_the_last_key() {
+    let example = include_str!("../../../deploy/config.example.yml");
+    assert_eq!(notices(example), "");
+    assert!(matches!(config(example).auth, auth::Options::Htpasswd(_)));
+}
