@@ -39,6 +39,7 @@ pub(super) enum Wanted {
 /// Reads a `Range` against the length of the content.
 ///
 /// What is malformed, of another unit, or asks for bytes twice is answered whole, so that no request costs more than the content.
+/// A range that ends before it begins counts as beyond the end: the conformance program wants 416, as registry:2 answers.
 pub(super) fn wanted(header: Option<&str>, total: u64) -> Wanted {
     let Some(specs) = header.and_then(|text| text.trim().strip_prefix("bytes=")) else { return Wanted::Whole };
     let mut parts = Vec::new();
@@ -62,7 +63,7 @@ pub(super) fn wanted(header: Option<&str>, total: u64) -> Wanted {
 
 struct Malformed;
 
-/// One range; `None` when it lies beyond the end.
+/// One range; `None` when it lies beyond the end, or is empty.
 fn part(spec: &str, total: u64) -> Result<Option<Part>, Malformed> {
     let (first, last) = spec.split_once('-').ok_or(Malformed)?;
     let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -74,9 +75,6 @@ fn part(spec: &str, total: u64) -> Result<Option<Part>, Malformed> {
         (first, "") => (number(first)?, total),
         (first, last) => {
             let (first, last) = (number(first)?, number(last)?);
-            if last < first {
-                return Err(Malformed);
-            }
             (first, last.saturating_add(1).min(total))
         }
     };
@@ -128,7 +126,8 @@ mod tests {
             ("bytes=0-18446744073709551615", one(0, 10)),
             ("bytes=10-", Wanted::Unsatisfiable),
             ("bytes=-0", Wanted::Unsatisfiable),
-            ("bytes=5-2", Wanted::Whole),
+            ("bytes=5-2", Wanted::Unsatisfiable),
+            ("bytes=5-4", Wanted::Unsatisfiable),
             ("bytes=a-b", Wanted::Whole),
             ("bytes=-", Wanted::Whole),
             ("bytes", Wanted::Whole),
