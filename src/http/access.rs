@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use actix_web::dev::Payload;
+use actix_web::http::Method;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
+use super::extract::Query;
 use super::{AppState, Error};
 use crate::auth::{self, Action, Authenticator, Caller, Decision, Problem, Resource, policy};
 use crate::oci::Name;
@@ -39,9 +41,9 @@ impl Gate {
         self.authenticator.tokens()
     }
 
-    /// The `WWW-Authenticate` text for a request that needs a scope.
-    pub(super) fn challenge(&self, origin: &str, scope: Option<String>, problem: Option<Problem>) -> Option<String> {
-        self.authenticator.challenge(origin, scope.as_slice(), problem)
+    /// The `WWW-Authenticate` text for a request that needs these scopes.
+    pub(super) fn challenge(&self, origin: &str, scopes: &[String], problem: Option<Problem>) -> Option<String> {
+        self.authenticator.challenge(origin, scopes, problem)
     }
 }
 
@@ -112,13 +114,23 @@ fn repository_access<P: Permission>(request: &HttpRequest) -> Result<Access<P>, 
     // The name is looked at after the credentials: without them nobody learns what a good name is.
     let name = request.match_info().get("name").unwrap_or_default().parse::<Name>();
     let Ok(name) = name else {
-        caller(request, state, None)?;
+        caller(request, state, &[])?;
         return Err(Error::NameInvalid);
     };
     let resource = Resource::Repository(&name);
-    let caller = caller(request, state, Some((&resource, P::ACTION)))?;
-    permit(request, state, policy::decide(&caller, &resource, P::ACTION), Some((&resource, P::ACTION)))?;
+    let source = mount_source(request);
+    let wanted: Vec<_> =
+        [(resource, P::ACTION)].into_iter().chain(source.iter().map(|name| (Resource::Repository(name), Action::Pull))).collect();
+    let caller = caller(request, state, &wanted)?;
+    permit(request, state, policy::decide(&caller, &resource, P::ACTION), &wanted)?;
     Ok(Access { repository: state.gate.registry.repository(name), caller, permission: PhantomData })
+}
+
+/// The repository that a blob is to be mounted from. A challenge names it too, so that the token will do for it.
+fn mount_source(request: &HttpRequest) -> Option<Name> {
+    let query = (request.method() == Method::POST).then(|| Query::of(request))?;
+    query.get("mount")?;
+    query.get("from")?.parse().ok()
 }
 
 /// The right to list the repositories.
@@ -144,9 +156,9 @@ impl FromRequest for CatalogAccess {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let access = || {
             let state = state(request)?;
-            let wanted = Some((&Resource::Catalog, Action::Pull));
-            let caller = caller(request, state, wanted)?;
-            permit(request, state, policy::decide(&caller, &Resource::Catalog, Action::Pull), wanted)?;
+            let wanted = [(Resource::Catalog, Action::Pull)];
+            let caller = caller(request, state, &wanted)?;
+            permit(request, state, policy::decide(&caller, &Resource::Catalog, Action::Pull), &wanted)?;
             Ok(Self { registry: Arc::clone(&state.gate.registry) })
         };
         ready(access())
@@ -163,15 +175,16 @@ impl FromRequest for BaseAccess {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let access = || {
             let state = state(request)?;
-            let caller = caller(request, state, None)?;
-            permit(request, state, policy::decide_base(&caller), None)?;
+            let caller = caller(request, state, &[])?;
+            permit(request, state, policy::decide_base(&caller), &[])?;
             Ok(Self)
         };
         ready(access())
     }
 }
 
-type Wanted<'a> = Option<(&'a Resource<'a>, Action)>;
+/// What a challenge asks for: the action itself, and what else the request could do with.
+type Wanted<'a> = &'a [(Resource<'a>, Action)];
 
 fn state(request: &HttpRequest) -> Result<&AppState, Error> {
     request.app_data::<Data<AppState>>().map(|state| state.get_ref()).ok_or(Error::Unguarded)
@@ -202,9 +215,9 @@ fn permit(request: &HttpRequest, state: &AppState, decision: Decision, wanted: W
 
 fn unauthorized(request: &HttpRequest, state: &AppState, wanted: Wanted<'_>, problem: Option<Problem>) -> Error {
     let origin = state.locations.origin(&state.proxies.client(request));
-    let scope = wanted.map(|(resource, action)| policy::scope_text(resource, action));
-    let detail = scope.as_deref().map_or_else(Vec::new, detail_of);
-    Error::Unauthorized { challenge: state.gate.challenge(&origin, scope, problem), detail }
+    let scopes: Vec<_> = wanted.iter().map(|(resource, action)| policy::scope_text(resource, *action)).collect();
+    let detail = scopes.iter().flat_map(|scope| detail_of(scope)).collect();
+    Error::Unauthorized { challenge: state.gate.challenge(&origin, &scopes, problem), detail }
 }
 
 /// What the body of a 401 lists: one object for each action that was needed, in the shape of registry:2.
