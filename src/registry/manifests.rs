@@ -19,7 +19,7 @@ const LOOKUPS: usize = 16;
 /// A manifest as it is stored.
 #[derive(Clone, Debug)]
 pub struct StoredManifest {
-    /// The digest it was asked for by, or that its tag points to.
+    /// The digest it was asked for by, or that its tag was set by.
     pub digest: Digest,
     /// Its type, read from its body.
     pub media_type: MediaType,
@@ -78,7 +78,7 @@ impl Repository {
     pub async fn manifest(&self, reference: &Reference) -> Result<StoredManifest, Error> {
         let unknown = || Error::ManifestUnknown(reference.clone());
         let digest = match reference {
-            Reference::Tag(tag) => self.resolve(tag).await?.ok_or_else(unknown)?,
+            Reference::Tag(tag) => self.name_of(tag).await?.ok_or_else(unknown)?,
             Reference::Digest(digest) => digest.clone(),
         };
         let canonical = self.follow(&layout::revision_link(&self.name, &digest)).await?.ok_or_else(unknown)?;
@@ -156,7 +156,7 @@ impl Repository {
         linked?;
         entered?;
         for tag in &tags {
-            self.link(&layout::tag_current(&self.name, tag), &canonical).await?;
+            self.set_tag(tag, &digest, &canonical).await?;
         }
         Ok(PushedManifest { digest, subject: manifest.subject().cloned(), tags: push.tags })
     }

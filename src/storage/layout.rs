@@ -95,6 +95,12 @@ pub fn tag_history(name: &Name, tag: &Tag, digest: &Digest) -> Key {
     Key::new(format!("repositories/{name}/_manifests/tags/{tag}/index/{algorithm}/{hex}/link"))
 }
 
+/// Ours: the sha512 name by which a tag was set. What the tag points to stays a sha256 name: a stock `garbage-collect -m` takes
+/// a manifest for untagged whose tag says otherwise, and removes it.
+pub fn tag_name(name: &Name, tag: &Tag) -> Key {
+    Key::new(format!("repositories/{name}/_names/{tag}/link"))
+}
+
 /// Below it lie the uploads under way.
 pub fn uploads(name: &Name) -> Key {
     Key::new(format!("repositories/{name}/_uploads"))
