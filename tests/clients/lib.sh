@@ -7,7 +7,8 @@ set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TREE=$(cd "$HERE/../.." && pwd)
-WORK=$(mktemp -d)
+WORK=${TMPDIR:-/tmp}/breakwater-clients-$$  # no capital letters: podman makes a name of it
+mkdir -m 700 "$WORK"
 # Clients keep their logins here. Not REGISTRY_AUTH_FILE: to a registry that is `auth.file`, and it does not start.
 export TMPDIR=$WORK HOME=$WORK/home XDG_RUNTIME_DIR=$WORK/run
 mkdir -m 700 "$HOME" "$XDG_RUNTIME_DIR"
