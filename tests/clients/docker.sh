@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# The Docker engine, with a dockerd of the test's own.
+#
+# The engine takes any certificate of a registry in 127.0.0.0/8. So the registry and dockerd run in a network namespace that
+# this script makes, and the registry listens there on another address, which has a name in the hosts file while the test runs.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+needs docker dockerd containerd ip nsenter curl jq openssl
+if [ "$(id -u)" -ne 0 ]; then
+    echo "  SKIPPED: needs root, for a network namespace and dockerd" >&2
+    [ "${CI:-}" = true ] && exit 1
+    exit 77
+fi
+
+HOST=registry-$$.breakwater.test
+LISTEN=10.77.0.1
+SPACE=breakwater-$$
+INSIDE=(nsenter "--net=/var/run/netns/$SPACE")
+# The hosts file may be mounted into place: it is rewritten, not replaced.
+CLEANUPS+=("sed '/ $HOST\$/d' /etc/hosts >$WORK/hosts && cat $WORK/hosts >/etc/hosts")
+CLEANUPS+=("ip netns delete $SPACE")
+[ -e /etc/docker/key.json ] || CLEANUPS+=("rm -f /etc/docker/key.json")  # which dockerd makes
+echo "$LISTEN $HOST" >>/etc/hosts
+ip netns add "$SPACE"
+ip -n "$SPACE" link set lo up
+ip -n "$SPACE" addr add "$LISTEN/32" dev lo
+
+make_certificate
+unset SSL_CERT_FILE         # dockerd is to believe nothing but certs.d
+export DOCKER_HOST=unix://$WORK/docker.sock
+start dockerd dockerd --host "$DOCKER_HOST" --data-root "$WORK/data" --exec-root "$WORK/exec" --pidfile "$WORK/dockerd.pid" \
+    --bridge none --iptables=false --ip6tables=false --ip-forward=false --storage-driver vfs
+wait_for docker version
+
+head -c 300000 /dev/urandom >"$WORK/payload"
+tar -C "$WORK" -cf "$WORK/payload.tar" payload
+same "$(docker info --format '{{json .RegistryConfig.InsecureRegistryCIDRs}}')" '["127.0.0.0/8"]'
+
+login() {
+    docker login --username "$NAME" --password-stdin "$REGISTRY" <<<"$1"
+}
+
+all() {
+    export DOCKER_CONFIG=$WORK/docker-$MODE
+    local image=$REGISTRY/team/app digest certs=/etc/docker/certs.d/$REGISTRY id
+    id=$(docker import "$WORK/payload.tar" "$image:v1")
+
+    step "without the CA, login and pull fail"
+    refused 'x509: certificate signed by unknown authority' login "$PASSWORD"
+    refused 'x509: certificate signed by unknown authority' docker pull "$image:v1"
+
+    step "with the CA in certs.d: a wrong password"
+    CLEANUPS+=("rm -rf $certs && rmdir /etc/docker/certs.d 2>/dev/null")
+    install -D -m 644 "$WORK/ca.crt" "$certs/ca.crt"
+    # In Basic mode this engine says no more than the status, to a stock registry as well.
+    refused 'unauthorized: authentication required|incorrect username or password|401 Unauthorized' login wrong
+    step "no login: push and pull are denied"
+    refused 'no basic auth credentials|unauthorized: authentication required|denied: requested access' docker push "$image:v1"
+    refused 'no basic auth credentials|unauthorized: authentication required|denied' docker pull "$image:v1"
+
+    step "login, push, pull by tag and by digest"
+    ok login "$PASSWORD"
+    grep -q 'Login Succeeded' "$WORK/said"
+    ok docker push "$image:v1"
+    digest=$(sed -n 's/^v1: digest: \(sha256:[0-9a-f]*\) .*/\1/p' "$WORK/said")
+    same "$(digest_of team/app v1)" "$digest"
+    ok docker image rm "$image:v1"
+    ok docker pull "$image:v1"
+    same "$(docker image inspect --format '{{.Id}}' "$image:v1")" "$id"
+    ok docker image rm "$image:v1"
+    ok docker pull "$image@$digest"
+
+    step "push to another repository: the layer is mounted"
+    ok docker tag "$image@$digest" "$REGISTRY/other/app:v1"
+    ok docker push "$REGISTRY/other/app:v1"
+    grep -q 'Mounted from team/app' "$WORK/said"
+
+    step "restart, then the same content"
+    ok docker image rm --force "$id"
+    restart_registry
+    ok docker pull "$image:v1"
+    same "$(docker image inspect --format '{{.Id}}' "$image:v1")" "$id"
+
+    step "a tag that is not there"
+    refused 'manifest unknown|not found' docker pull "$image:absent"
+
+    step "logout: denied"
+    ok docker logout "$REGISTRY"
+    refused 'no basic auth credentials|unauthorized: authentication required|denied' docker push "$image:v1"
+    ok docker image rm --force "$id"
+    rm -r "$certs"
+}
+
+in_both_modes all
