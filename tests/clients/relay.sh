@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
 # One directory and one configuration file, served in turn by a stock registry and by us: 2.8.2, then 3.x.
 #
-# What was observed of the stock registries with content named by sha512, which they know half:
-#   OBSERVED
+# What was observed of the stock registries (2.8.2 and 3.1.2) with content that was pushed to us by sha512 names:
+# - both serve it, manifest and layer, by the sha512 name as by the sha256 name, and by the tag;
+# - a manifest with a sha512 name whose descriptors are sha256 names outlives `garbage-collect`, and `-m` where it has a tag: the
+#   tag holds its sha256 name, and theirs is no other;
+# - where a descriptor is a sha512 name, `garbage-collect` of both removes that layer, which is in use: they mark the name that
+#   the manifest has and sweep by sha256 names. 3.1.2 fails over it in the first run (it removes the layer's link twice). Such
+#   content must not be collected by them.
+# Beside that, `garbage-collect -m` of 2.8.2 removes the children of every index that have no tag (distribution#3178).
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 needs crane docker-registry registry curl jq openssl python3
 
