@@ -2,6 +2,7 @@
 # containerd's own client, ctr, with a containerd of the test's own.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 needs containerd ctr curl jq openssl python3
+needs_root containerd
 
 make_certificate
 make_layout "$WORK/one" 1

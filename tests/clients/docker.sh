@@ -5,11 +5,7 @@
 # this script makes, and the registry listens there on another address, which has a name in the hosts file while the test runs.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 needs docker dockerd containerd ip nsenter curl jq openssl
-if [ "$(id -u)" -ne 0 ]; then
-    echo "  SKIPPED: needs root, for a network namespace and dockerd" >&2
-    [ "${CI:-}" = true ] && exit 1
-    exit 77
-fi
+needs_root "a network namespace and dockerd"
 
 HOST=registry-$$.breakwater.test
 LISTEN=10.77.0.1

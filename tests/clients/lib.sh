@@ -7,6 +7,14 @@ set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TREE=$(cd "$HERE/../.." && pwd)
+# The program under test: what BREAKWATER_BIN names, else a release build of this tree.
+if [ -z "${BREAKWATER_BIN:-}" ]; then
+    (cd "$TREE" && cargo build --release --locked)
+    BREAKWATER_BIN=${CARGO_TARGET_DIR:-$TREE/target}/release/breakwater
+fi
+[ -x "$BREAKWATER_BIN" ] || { echo "BREAKWATER_BIN names no program: $BREAKWATER_BIN" >&2; exit 1; }
+BREAKWATER_BIN=$(realpath "$BREAKWATER_BIN")
+
 WORK=${TMPDIR:-/tmp}/breakwater-clients-$$  # no capital letters: podman makes a name of it
 mkdir -m 700 "$WORK"
 # Clients keep their logins here. Not REGISTRY_AUTH_FILE: to a registry that is `auth.file`, and it does not start.
@@ -50,6 +58,14 @@ needs() {
     for program; do command -v "$program" >/dev/null || missing+=("$program"); done
     [ ${#missing[@]} -eq 0 ] && return
     echo "  SKIPPED: not on this machine: ${missing[*]}" >&2
+    [ "${CI:-}" = true ] && exit 1
+    exit 77
+}
+
+# Ends the script as skipped when it does not run as root; in CI that is a failure.
+needs_root() {
+    [ "$(id -u)" -eq 0 ] && return
+    echo "  SKIPPED: needs root for $1" >&2
     [ "${CI:-}" = true ] && exit 1
     exit 77
 }
@@ -105,16 +121,6 @@ same() {
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
-
-# The program under test: what BREAKWATER_BIN names, else a release build of this tree.
-breakwater() {
-    if [ -z "${BREAKWATER_BIN:-}" ]; then
-        (cd "$TREE" && cargo build --release --locked)
-        BREAKWATER_BIN=${CARGO_TARGET_DIR:-$TREE/target}/release/breakwater
-    fi
-    [ -x "$BREAKWATER_BIN" ] || { echo "BREAKWATER_BIN names no program: $BREAKWATER_BIN" >&2; exit 1; }
-}
-breakwater
 
 # An authority and a certificate for HOST: ca.crt, tls.crt, tls.key.
 make_certificate() {
