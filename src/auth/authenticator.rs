@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::auth::identity::{Action, Resource};
     use crate::auth::policy::{self, Decision};
-    use crate::auth::{ForeignTokenOptions, Grant, HtpasswdOptions, Offline, TokenRequest, TokenServiceOptions, password_file};
+    use crate::auth::{ForeignTokenOptions, Grant, HtpasswdOptions, Offline, TokenRequest, TokenServiceOptions, entries};
 
     const ORIGIN: &str = "https://host:5000/prefix";
 
@@ -146,7 +146,7 @@ mod tests {
 
     async fn passwords(dir: &tempfile::TempDir, realm_in_the_box: Option<TokenServiceOptions>) -> Authenticator {
         let path = dir.path().join("htpasswd");
-        fs::write(&path, format!("alice:{}\n", password_file::hash("pw", 4).unwrap())).unwrap();
+        fs::write(&path, format!("alice:{}\n", entries::hash("pw", 4).unwrap())).unwrap();
         let options = HtpasswdOptions { realm: "the realm".into(), path, token_service: realm_in_the_box };
         Authenticator::open(&Options::Htpasswd(options)).await.unwrap()
     }

@@ -29,9 +29,12 @@ pub enum Error {
         /// Counted from one.
         line: usize,
     },
-    /// A name or password that may not be written into a password file.
-    #[error("{0}")]
-    Entry(EntryFault),
+    /// A directory lies where the password file should.
+    #[error("{} is a directory where auth.htpasswd.path must name a file (docker makes one where a mounted file is missing)", path.display())]
+    PasswordDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A key or certificate file that cannot be used.
     #[error("{}: {fault}", path.display())]
     Key {
@@ -114,20 +117,6 @@ pub enum KeyFault {
     KeySet,
 }
 
-/// Why a name or password may not be written into a password file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EntryFault {
-    /// Empty, with a colon or control character, led by `#`, with outer blanks, or reserved for machine tokens.
-    #[error("not a usable user name")]
-    User,
-    /// Empty, over 72 bytes (bcrypt would ignore the rest), or with a NUL.
-    #[error("the password must have 1 to 72 bytes and no NUL")]
-    Password,
-    /// No line of that name.
-    #[error("no such user")]
-    Unknown,
-}
-
 impl Error {
     /// An I/O error with the file it happened to.
     pub(super) fn storage(path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -144,11 +133,5 @@ impl Error {
 impl From<TokenFault> for Error {
     fn from(fault: TokenFault) -> Self {
         Self::InvalidToken(fault)
-    }
-}
-
-impl From<EntryFault> for Error {
-    fn from(fault: EntryFault) -> Self {
-        Self::Entry(fault)
     }
 }

@@ -20,9 +20,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
 
+use super::entries::{self, DEFAULT_COST, Entries, Hash};
 use super::error::Error;
-use super::password_file::{self, DEFAULT_COST, Entries, Hash};
 use crate::blocking;
+use crate::whole_file::{self, PRIVATE};
 
 /// The password file, in memory.
 pub(super) struct Passwords {
@@ -161,7 +162,7 @@ impl Passwords {
         let compared = blocking::run(move || {
             // Held by the hash itself: a client that goes away does not free the core it keeps busy.
             let _hasher = hasher;
-            password_file::matches(&hash, &password)
+            entries::matches(&hash, &password)
         });
         Ok(compared.await)
     }
@@ -181,7 +182,7 @@ impl Passwords {
 impl Reading {
     fn of(path: &Path) -> Result<Self, Error> {
         let stamp = Stamp::of(path).map_err(Error::storage(path))?;
-        Self::parse(Some(stamp), &password_file::read(path)?, path)
+        Self::parse(Some(stamp), &entries::read(path)?, path)
     }
 
     fn parse(stamp: Option<Stamp>, text: &str, path: &Path) -> Result<Self, Error> {
@@ -195,7 +196,7 @@ impl Reading {
         if same && !stamp.is_some_and(|stamp| stamp.is_young(now)) {
             return None;
         }
-        let read = password_file::read(path).and_then(|text| {
+        let read = entries::read(path).and_then(|text| {
             let unchanged = same && content_of(&text) == self.content;
             if unchanged { Ok(None) } else { Self::parse(stamp, &text, path).map(Some) }
         });
@@ -250,13 +251,17 @@ fn content_of(text: &str) -> [u8; 32] {
 
 /// Makes a missing file, with one user.
 fn provision(path: &Path) -> Result<(), Error> {
-    if path.try_exists().map_err(Error::storage(path))? {
-        return Ok(());
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return Err(Error::PasswordDirectory { path: path.to_path_buf() }),
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::storage(path)(error)),
     }
     let mut random = [0_u8; 32];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| Error::Crypto)?;
     let password = URL_SAFE_NO_PAD.encode(random);
-    password_file::write(path, &format!("{FIRST_USER}:{}\n", password_file::hash(&password, DEFAULT_COST)?))?;
+    let line = format!("{FIRST_USER}:{}\n", entries::hash(&password, DEFAULT_COST)?);
+    whole_file::replace(path, line.as_bytes(), PRIVATE).map_err(Error::storage(path))?;
     tracing::warn!(file.path = %path.display(), user = FIRST_USER, password, "password file is missing, made one with a user");
     Ok(())
 }
@@ -283,7 +288,7 @@ mod tests {
     const COST: u32 = 4;
 
     fn line(user: &str, password: &str) -> String {
-        format!("{user}:{}\n", password_file::hash(password, COST).unwrap())
+        format!("{user}:{}\n", entries::hash(password, COST).unwrap())
     }
 
     async fn opened(text: &str) -> (tempfile::TempDir, PathBuf, Passwords) {
@@ -412,6 +417,13 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         Passwords::open(&path).await.unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[tokio::test]
+    async fn a_directory_in_the_place_of_the_file_is_named_as_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Passwords::open(dir.path()).await.err().unwrap();
+        assert!(error.to_string().starts_with(&format!("{} is a directory", dir.path().display())), "{error}");
     }
 
     #[tokio::test]

@@ -18,8 +18,8 @@ use rustls_pemfile::Item;
 use serde_json::{Value, json};
 
 use super::error::{Error, KeyFault};
-use super::private_file;
 use super::public_key::PublicKey;
+use crate::whole_file::{self, PRIVATE};
 
 /// The keys of one reading of the files.
 pub(super) struct KeySet {
@@ -76,7 +76,7 @@ impl KeySet {
     pub(super) fn open(path: &Path, certificate: Option<&Path>) -> Result<Self, Error> {
         if !path.try_exists().map_err(Error::storage(path))? {
             let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(|_| Error::Crypto)?;
-            private_file::replace(path, pair.serialize_pem().as_bytes(), 0o600).map_err(Error::storage(path))?;
+            whole_file::replace(path, pair.serialize_pem().as_bytes(), PRIVATE).map_err(Error::storage(path))?;
             tracing::info!(file.path = %path.display(), "made a key to sign tokens with");
         }
         Self::read(path, certificate)

@@ -6,6 +6,7 @@
 mod authenticator;
 mod authorization;
 mod claims;
+mod entries;
 mod error;
 mod foreign;
 mod htpasswd;
@@ -13,7 +14,6 @@ mod identity;
 mod keys;
 mod password_file;
 pub mod policy;
-mod private_file;
 mod public_key;
 mod refresh;
 mod scope;
@@ -24,9 +24,9 @@ use std::time::Duration;
 
 pub use authenticator::Authenticator;
 pub use authorization::Problem;
-pub use error::{EntryFault, Error, KeyFault, TokenFault};
+pub use error::{Error, KeyFault, TokenFault};
 pub use identity::{Action, Caller, Identity, Resource};
-pub use password_file::{DEFAULT_COST, PasswordFile};
+pub use password_file::{EntryFault, PasswordFile, PasswordHash, User, UserName};
 pub use policy::Decision;
 pub use token::{Grant, IssuedToken, Offline, TokenRequest, TokenService};
 

@@ -1,331 +1,272 @@
-//! The text of a password file (`user:hash` lines, as Apache's htpasswd writes them), and changes to it.
+//! A password file as it is edited: `user:hash` lines, comments, and what else stands there.
 //!
-//! Owns the grammar. Does not verify in service of requests (see `htpasswd`). Invariant: no error and no log line quotes a line.
+//! Owns the names and the hashes that may enter it. Invariant: a line that is not the one to change is written back as it was
+//! read, byte for byte. Deciding who may log in is not done here. All of it blocks: it is for the command line.
 
-use std::collections::HashMap;
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::error::{EntryFault, Error};
-use super::private_file;
-use crate::blocking;
+use super::entries::{self, DEFAULT_COST, Hash};
+use crate::whole_file::{self, PRIVATE};
 
-/// The entries of one reading.
-#[derive(Debug, Default)]
-pub(super) struct Entries {
-    hashes: HashMap<String, Hash>,
-    cost: u32,
+const LONGEST_PASSWORD: usize = 72;
+const LONGEST_NAME: usize = 255;
+
+/// Why a name or a password cannot stand in the file.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryFault {
+    /// No name.
+    #[error("a user's name cannot be empty")]
+    NameEmpty,
+    /// A name over 255 bytes.
+    #[error("a user's name cannot be longer than {LONGEST_NAME} bytes")]
+    NameTooLong,
+    /// A colon ends the name in the file.
+    #[error("a user's name cannot hold a colon, which ends it in the password file")]
+    NameWithColon,
+    /// A control character, such as a line break.
+    #[error("a user's name cannot hold control characters")]
+    NameWithControl,
+    /// Led by `#`, or with outer blanks: it would be read as something else.
+    #[error("a user's name cannot begin with `#`, nor begin or end with a space")]
+    NameNotKept,
+    /// Reserved for machine tokens.
+    #[error("names that begin with `robot$` belong to machine tokens; choose another")]
+    NameOfRobot,
+    /// No password.
+    #[error("a password cannot be empty")]
+    PasswordEmpty,
+    /// bcrypt ends a password at a zero byte.
+    #[error("a password cannot hold a zero byte, where bcrypt would end it")]
+    PasswordWithZero,
+    /// Over 72 bytes, of which bcrypt would ignore the rest.
+    #[error("the password is {0} bytes long; bcrypt reads {LONGEST_PASSWORD} only, so a longer one would be cut: choose a shorter one")]
+    PasswordTooLong(usize),
+    /// The library failed.
+    #[error("the password cannot be hashed")]
+    Hash,
 }
 
-/// The part of a line after the colon.
+/// A user's name that a password file can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hash {
-    text: Arc<str>,
-    cost: Option<u32>,
+pub struct UserName(String);
+
+impl std::str::FromStr for UserName {
+    type Err = EntryFault;
+
+    fn from_str(text: &str) -> Result<Self, EntryFault> {
+        match text {
+            _ if text.is_empty() => Err(EntryFault::NameEmpty),
+            _ if text.len() > LONGEST_NAME => Err(EntryFault::NameTooLong),
+            _ if text.contains(':') => Err(EntryFault::NameWithColon),
+            _ if text.contains(char::is_control) => Err(EntryFault::NameWithControl),
+            _ if text.starts_with('#') || text.trim() != text => Err(EntryFault::NameNotKept),
+            _ if text.starts_with("robot$") => Err(EntryFault::NameOfRobot),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
 }
 
-/// A password file that is changed by hand, one entry at a time; comments and order stay.
+impl std::fmt::Display for UserName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The hash of a password, as it stands in the file.
+#[derive(Clone)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// Hashes a password, which takes a while by design.
+    pub fn of(password: &str) -> Result<Self, EntryFault> {
+        match password {
+            _ if password.is_empty() => Err(EntryFault::PasswordEmpty),
+            _ if password.contains('\0') => Err(EntryFault::PasswordWithZero),
+            _ if password.len() > LONGEST_PASSWORD => Err(EntryFault::PasswordTooLong(password.len())),
+            _ => entries::hash(password, DEFAULT_COST).map(Self).map_err(|_| EntryFault::Hash),
+        }
+    }
+}
+
+/// A user's line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct User {
+    /// The number of the line, from one.
+    pub line: usize,
+    /// The name.
+    pub name: String,
+    /// The hash is one that can match.
+    pub bcrypt: bool,
+}
+
+/// The file, in memory until it is saved.
 #[derive(Debug)]
 pub struct PasswordFile {
     path: PathBuf,
-}
-
-/// What a missing file counts as.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum IfMissing {
-    Empty,
-    Fail,
-}
-
-impl Hash {
-    pub(super) fn new(text: &str) -> Self {
-        Self { text: text.into(), cost: bcrypt_cost(text) }
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The cost of a bcrypt hash that can match; `None` for every other scheme, which never does.
-    pub(super) fn cost(&self) -> Option<u32> {
-        self.cost
-    }
-}
-
-impl Entries {
-    /// Reads the text: blank lines and those led by `#` are skipped, the last line of a user wins, as in registry:2.
-    pub(super) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
-        let mut entries = Self::default();
-        for (line, user, hash) in lines(text).filter_map(|(number, line)| entry_of(line).map(|entry| (number, entry.0, entry.1))) {
-            let hash = Hash::new(hash.ok_or_else(|| Error::PasswordLine { path: path.to_path_buf(), line })?);
-            if hash.cost.is_none() {
-                tracing::warn!(file.path = %path.display(), file.line = line, "password file has an entry that is not bcrypt and never matches");
-            }
-            entries.hashes.insert(user.into(), hash);
-        }
-        entries.cost = entries.usual_cost();
-        Ok(entries)
-    }
-
-    pub(super) fn get(&self, user: &str) -> Option<&Hash> {
-        self.hashes.get(user)
-    }
-
-    /// A hash that no password has, at the cost that most of the entries have.
-    pub(super) fn dummy(&self) -> Hash {
-        Hash { text: format!("$2y${:02}${}", self.cost, ".".repeat(53)).into(), cost: None }
-    }
-
-    /// The commonest cost; of equals the highest.
-    fn usual_cost(&self) -> u32 {
-        let mut counts = [0_usize; 32];
-        for cost in self.hashes.values().filter_map(Hash::cost) {
-            counts[cost as usize] += 1;
-        }
-        let usual = (4..32).max_by_key(|cost| counts[*cost as usize]).filter(|cost| counts[*cost as usize] > 0);
-        usual.unwrap_or(DEFAULT_COST)
-    }
+    lines: Vec<Vec<u8>>,
 }
 
 impl PasswordFile {
-    /// A file by its path, which need not exist yet.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+    /// Reads a file.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let content = std::fs::read(path)?;
+        let mut lines: Vec<Vec<u8>> = content.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        if lines.last().is_some_and(Vec::is_empty) {
+            lines.pop();
+        }
+        Ok(Self { path: path.to_owned(), lines })
     }
 
-    /// Adds the user, or replaces the password of one who is there; atomic and durable, and makes a missing file for its owner alone.
-    pub async fn add(&self, user: &str, password: &str, cost: u32) -> Result<(), Error> {
-        check_user(user)?;
-        check_password(password)?;
-        let (path, user, password) = (self.path.clone(), user.to_owned(), password.to_owned());
-        blocking::run(move || {
-            let hash = hash(&password, cost)?;
-            let text = read_to_change(&path, IfMissing::Empty)?;
-            write(&path, &with_entry(&text, &user, Some(&hash)))
-        })
-        .await
-    }
-
-    /// Removes the user; atomic and durable.
-    pub async fn remove(&self, user: &str) -> Result<(), Error> {
-        let (path, user) = (self.path.clone(), user.to_owned());
-        blocking::run(move || {
-            let text = read_to_change(&path, IfMissing::Fail)?;
-            if Entries::parse(&text, &path)?.get(&user).is_none() {
-                return Err(EntryFault::Unknown.into());
-            }
-            write(&path, &with_entry(&text, &user, None))
-        })
-        .await
-    }
-
-    /// The users, each with whether the entry can match at all, in the order of the file.
-    pub async fn users(&self) -> Result<Vec<(String, bool)>, Error> {
-        let path = self.path.clone();
-        blocking::run(move || {
-            let text = read(&path)?;
-            let entries = Entries::parse(&text, &path)?;
-            let mut users: Vec<(String, bool)> = Vec::new();
-            for (user, _) in lines(&text).filter_map(|(_, line)| entry_of(line)) {
-                if !users.iter().any(|(known, _)| known == user) {
-                    users.push((user.into(), entries.get(user).is_some_and(|hash| hash.cost.is_some())));
-                }
-            }
-            Ok(users)
-        })
-        .await
-    }
-
-    /// Whether the password is the user's; `WrongCredentials` when not.
-    pub async fn verify(&self, user: &str, password: &str) -> Result<(), Error> {
-        let (path, user, password) = (self.path.clone(), user.to_owned(), password.to_owned());
-        blocking::run(move || {
-            let entries = Entries::parse(&read(&path)?, &path)?;
-            let matches = entries.get(&user).is_some_and(|hash| hash.cost.is_some() && matches(hash, password.as_bytes()));
-            if matches { Ok(()) } else { Err(Error::WrongCredentials) }
-        })
-        .await
-    }
-}
-
-/// Hashes a password for a new entry; blocks for as long as the cost demands.
-pub(super) fn hash(password: &str, cost: u32) -> Result<String, Error> {
-    let parts = bcrypt::hash_with_result(password, cost).map_err(|_| Error::Crypto)?;
-    Ok(parts.format_for_version(bcrypt::Version::TwoY))
-}
-
-/// Compares a password with an entry's hash, as Go's bcrypt does: what lies beyond 72 bytes is ignored. Blocks.
-pub(super) fn matches(hash: &Hash, password: &[u8]) -> bool {
-    bcrypt::verify(password, hash.as_str()).unwrap_or(false)
-}
-
-/// Reads the whole file; bytes that are not UTF-8 are replaced, as they are in what a request brings.
-pub(super) fn read(path: &Path) -> Result<String, Error> {
-    let bytes = fs::read(path).map_err(Error::storage(path))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Replaces the file in one step, with the mode it had, or for its owner alone.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), Error> {
-    let mode = fs::metadata(path).map_or(0o600, |metadata| metadata.permissions().mode() & 0o777);
-    private_file::replace(path, text.as_bytes(), mode).map_err(Error::storage(path))
-}
-
-/// Reads the whole file to write it back, which would spoil bytes that are not UTF-8.
-fn read_to_change(path: &Path, if_missing: IfMissing) -> Result<String, Error> {
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && if_missing == IfMissing::Empty => Ok(String::new()),
-        read => read.map_err(Error::storage(path)),
-    }
-}
-
-/// The text with the user's lines replaced by one, or by none.
-fn with_entry(text: &str, user: &str, hash: Option<&str>) -> String {
-    let mut pending = hash.map(|hash| format!("{user}:{hash}\n"));
-    let mut changed = String::with_capacity(text.len() + 128);
-    for line in text.lines() {
-        if entry_of(line.trim()).is_some_and(|(known, _)| known == user) {
-            changed.push_str(&pending.take().unwrap_or_default());
-        } else {
-            changed.push_str(line);
-            changed.push('\n');
+    /// Reads a file, or begins an empty one.
+    pub fn open_or_new(path: &Path) -> io::Result<Self> {
+        match Self::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self { path: path.to_owned(), lines: Vec::new() }),
+            other => other,
         }
     }
-    changed.push_str(&pending.unwrap_or_default());
-    changed
+
+    /// The users, in the order of their lines.
+    pub fn users(&self) -> impl Iterator<Item = User> {
+        self.lines.iter().enumerate().filter_map(|(index, line)| {
+            let (name, hash) = entry(line)?;
+            let name = String::from_utf8_lossy(name).into_owned();
+            Some(User { line: index + 1, name, bcrypt: is_bcrypt(hash) })
+        })
+    }
+
+    /// Gives a user a password; whether the user was there before.
+    pub fn set(&mut self, name: &UserName, hash: &PasswordHash) -> bool {
+        let line = format!("{name}:{}", hash.0).into_bytes();
+        let known = self.lines.iter().position(|line| names(line, name));
+        match known {
+            Some(at) => {
+                self.lines[at] = line;
+                let mut index = 0;
+                self.lines.retain(|line| {
+                    index += 1;
+                    index <= at + 1 || !names(line, name)
+                });
+            }
+            None => self.lines.push(line),
+        }
+        known.is_some()
+    }
+
+    /// Removes a user; whether the user was there.
+    pub fn remove(&mut self, name: &UserName) -> bool {
+        let before = self.lines.len();
+        self.lines.retain(|line| !names(line, name));
+        self.lines.len() != before
+    }
+
+    /// Whether a password is a user's. `None`: there is no such user, or none whose hash is bcrypt.
+    pub fn verify(&self, name: &UserName, password: &str) -> Option<bool> {
+        // As the server does: of several lines of one user the last counts.
+        let hash = self.lines.iter().rev().find(|line| names(line, name)).and_then(|line| entry(line))?.1;
+        let hash = Hash::new(std::str::from_utf8(hash).ok()?);
+        hash.cost().map(|_| entries::matches(&hash, password.as_bytes()))
+    }
+
+    /// Writes the file whole; a new one can be read by its owner only.
+    pub fn save(&self) -> io::Result<()> {
+        let mut content = self.lines.join(&b'\n');
+        if !content.is_empty() {
+            content.push(b'\n');
+        }
+        whole_file::replace(&self.path, &content, PRIVATE)
+    }
 }
 
-/// The lines, trimmed, counted from one.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()))
-}
-
-/// User and hash of a line that is neither blank nor a comment; the hash is missing when there is no colon.
-fn entry_of(line: &str) -> Option<(&str, Option<&str>)> {
-    if line.is_empty() || line.starts_with('#') {
+/// The name and the hash of a line that has them.
+fn entry(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = line.trim_ascii();
+    if line.starts_with(b"#") {
         return None;
     }
-    Some(line.split_once(':').map_or((line, None), |(user, hash)| (user, Some(hash))))
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    Some((&line[..colon], &line[colon + 1..]))
 }
 
-fn bcrypt_cost(text: &str) -> Option<u32> {
-    let known = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| text.starts_with(prefix));
-    let parts: bcrypt::HashParts = text.parse().ok().filter(|_| known)?;
-    Some(parts.get_cost()).filter(|cost| (4..=31).contains(cost))
+fn names(line: &[u8], user: &UserName) -> bool {
+    entry(line).is_some_and(|(name, _)| name == user.0.as_bytes())
 }
 
-fn check_user(user: &str) -> Result<(), EntryFault> {
-    let odd = user.is_empty()
-        || user.len() > 255
-        || user.trim() != user
-        || user.starts_with('#')
-        || user.starts_with("robot$")
-        || user.chars().any(|letter| letter == ':' || letter.is_control());
-    if odd { Err(EntryFault::User) } else { Ok(()) }
+fn is_bcrypt(hash: &[u8]) -> bool {
+    std::str::from_utf8(hash).is_ok_and(|hash| Hash::new(hash).cost().is_some())
 }
-
-fn check_password(password: &str) -> Result<(), EntryFault> {
-    let fits = (1..=72).contains(&password.len()) && !password.contains('\0');
-    if fits { Ok(()) } else { Err(EntryFault::Password) }
-}
-
-/// The cost of new entries, and of checks against a file without any.
-pub const DEFAULT_COST: u32 = 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const COST: u32 = 4;
+    fn file(text: &str) -> (tempfile::TempDir, PasswordFile) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("htpasswd");
+        std::fs::write(&path, text).unwrap();
+        let file = PasswordFile::open(&path).unwrap();
+        (directory, file)
+    }
 
-    fn parse(text: &str) -> Result<Entries, Error> {
-        Entries::parse(text, Path::new("f"))
+    fn name(text: &str) -> UserName {
+        text.parse().unwrap()
     }
 
     #[test]
-    fn blank_lines_and_comments_are_skipped_and_the_last_duplicate_wins() {
-        let entries = parse("\n  \n# a comment: with a colon\n  alice:first \r\nalice:second\n:nobody\n").unwrap();
-        assert_eq!(entries.get("alice").unwrap().as_str(), "second");
-        assert!(entries.get("# a comment").is_none());
-    }
-
-    #[test]
-    fn a_line_without_a_colon_is_named_by_its_number_only() {
-        let error = parse("alice:x\n\nsecret\n").unwrap_err();
-        assert_eq!(error.to_string(), "f: line 3 is not user:hash");
-    }
-
-    #[test]
-    fn only_three_kinds_of_bcrypt_can_match() {
-        let good = hash("pw", COST).unwrap();
-        for prefix in ["$2a$", "$2b$", "$2y$"] {
-            let entry = Hash::new(&good.replacen("$2y$", prefix, 1));
-            assert!(entry.cost() == Some(COST) && matches(&entry, b"pw") && !matches(&entry, b"pw2"), "{prefix}");
-        }
-        let others = [
-            "",
-            "plain",
-            "$apr1$abc$def",
-            "{SHA}abc",
-            "$2x$",
-            "$2y$04$short",
-            &good.replacen("$2y$", "$2x$", 1),
-            &good.replacen("$04$", "$40$", 1),
+    fn names_that_the_file_cannot_hold_are_refused() {
+        let table = [
+            ("", EntryFault::NameEmpty),
+            ("a:b", EntryFault::NameWithColon),
+            ("a\nb", EntryFault::NameWithControl),
+            ("#a", EntryFault::NameNotKept),
+            (" a", EntryFault::NameNotKept),
+            ("robot$ci", EntryFault::NameOfRobot),
         ];
-        for other in others {
-            assert_eq!(Hash::new(other).cost(), None, "{other}");
+        for (text, refused) in table {
+            assert_eq!(text.parse::<UserName>(), Err(refused), "{text:?}");
         }
+        assert_eq!("a".repeat(256).parse::<UserName>(), Err(EntryFault::NameTooLong));
+        assert!("Zoë@example.com".parse::<UserName>().is_ok());
     }
 
     #[test]
-    fn the_dummy_has_the_usual_cost_and_a_real_shape() {
-        let line = |user: &str, cost: u32| format!("{user}:$2y${cost:02}${}\n", ".".repeat(53));
-        let cost_of = |text: &str| bcrypt_cost(parse(text).unwrap().dummy().as_str());
-        assert_eq!(cost_of(""), Some(DEFAULT_COST));
-        assert_eq!(cost_of(&format!("{}{}{}", line("a", 5), line("b", 5), line("c", 12))), Some(5));
-        assert_eq!(cost_of(&format!("{}{}", line("a", 5), line("b", 12))), Some(12));
-        assert!(!matches(&parse(&line("a", 4)).unwrap().dummy(), b""));
+    fn a_hash_is_bcrypt_in_the_form_of_htpasswd_at_cost_ten() {
+        let longest = "é".repeat(36);
+        let hash = PasswordHash::of(&longest).unwrap().0;
+        assert!(hash.starts_with("$2y$10$"), "{hash}");
+        assert_eq!(bcrypt::verify(&longest, &hash).ok(), Some(true));
+        assert_eq!(PasswordHash::of(&"x".repeat(73)).err(), Some(EntryFault::PasswordTooLong(73)));
+        assert_eq!(PasswordHash::of("").err(), Some(EntryFault::PasswordEmpty));
+        assert_eq!(PasswordHash::of("a\0b").err(), Some(EntryFault::PasswordWithZero));
     }
 
     #[test]
-    fn a_password_counts_to_its_72nd_byte() {
-        let long = "x".repeat(72);
-        let entry = Hash::new(&bcrypt::hash(&long, COST).unwrap());
-        assert!(matches(&entry, format!("{long}more").as_bytes()));
-        assert!(!matches(&entry, &long.as_bytes()[..71]));
+    fn other_lines_stay_as_they_are() {
+        let (_directory, mut file) = file("# people\n\nalice:$2y$10$old\n  bob:{SHA}x\r\nodd line\nalice:again");
+        assert!(file.set(&name("alice"), &PasswordHash("NEW".to_owned())));
+        assert!(!file.set(&name("carol"), &PasswordHash("C".to_owned())));
+        file.save().unwrap();
+        let expected = "# people\n\nalice:NEW\n  bob:{SHA}x\r\nodd line\ncarol:C\n";
+        assert_eq!(std::fs::read_to_string(&file.path).unwrap(), expected);
+        assert!(file.remove(&name("bob")));
+        assert!(!file.remove(&name("bob")));
     }
 
-    #[tokio::test]
-    async fn an_entry_is_added_replaced_and_removed_and_the_rest_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("htpasswd");
-        let file = PasswordFile::new(&path);
-        file.add("alice", "one", COST).await.unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        fs::write(&path, format!("# ours\n{}bob:plain\n", fs::read_to_string(&path).unwrap())).unwrap();
-        file.add("alice", "two", COST).await.unwrap();
-        assert!(matches!(file.verify("alice", "one").await, Err(Error::WrongCredentials)));
-        assert!(file.verify("alice", "two").await.is_ok());
-        assert!(matches!(file.verify("bob", "plain").await, Err(Error::WrongCredentials)));
-        assert_eq!(file.users().await.unwrap(), [("alice".into(), true), ("bob".into(), false)]);
-        file.remove("alice").await.unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "# ours\nbob:plain\n");
-        assert!(matches!(file.remove("alice").await, Err(Error::Entry(EntryFault::Unknown))));
+    #[test]
+    fn users_are_listed_with_their_lines() {
+        let hash = PasswordHash::of("one").unwrap().0;
+        let (_directory, file) = file(&format!("# x\nalice:{hash}\nbob:{{SHA}}x\n"));
+        let users: Vec<_> = file.users().map(|user| (user.line, user.name, user.bcrypt)).collect();
+        assert_eq!(users, [(2, "alice".to_owned(), true), (3, "bob".to_owned(), false)]);
     }
 
-    #[tokio::test]
-    async fn odd_names_and_passwords_are_not_written() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = PasswordFile::new(dir.path().join("htpasswd"));
-        for user in ["", "a:b", "#a", " a", "a\n", "robot$ci"] {
-            assert!(matches!(file.add(user, "x", COST).await, Err(Error::Entry(EntryFault::User))), "{user:?}");
-        }
-        for password in ["", "a\0b", &"x".repeat(73)] {
-            assert!(matches!(file.add("a", password, COST).await, Err(Error::Entry(EntryFault::Password))), "{password:?}");
-        }
-        assert!(file.add("a", &"x".repeat(72), COST).await.is_ok());
+    #[test]
+    fn a_password_is_verified_against_the_last_line_of_a_user() {
+        let (one, two) = (PasswordHash::of("one").unwrap().0, PasswordHash::of("two").unwrap().0);
+        let (_directory, file) = file(&format!("a:{one}\na:{two}\nb:{{SHA}}x\n"));
+        assert_eq!(file.verify(&name("a"), "two"), Some(true));
+        assert_eq!(file.verify(&name("a"), "one"), Some(false));
+        assert_eq!(file.verify(&name("b"), "x"), None);
+        assert_eq!(file.verify(&name("c"), "x"), None);
     }
 }

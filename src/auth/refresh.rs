@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::claims::Date;
-use super::password_file::Hash;
+use super::entries::Hash;
 
 /// A refresh token as it came, not yet believed.
 pub(super) struct RefreshToken {
@@ -68,7 +68,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::auth::password_file::Hash;
+    use crate::auth::entries::Hash;
 
     fn key(secret: &[u8]) -> hmac::Key {
         hmac::Key::new(hmac::HMAC_SHA256, secret)

@@ -13,11 +13,11 @@ use serde_json::Value;
 
 use super::TokenServiceOptions;
 use super::claims::{self, Access, Audience, Claims, Date, Memory, Verified};
+use super::entries::Hash;
 use super::error::{Error, TokenFault};
 use super::htpasswd::Passwords;
 use super::identity::{Caller, Identity};
 use super::keys::KeySet;
-use super::password_file::Hash;
 use super::policy;
 use super::refresh::RefreshToken;
 use super::scope::{self, Scope};
@@ -235,8 +235,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::auth::entries;
     use crate::auth::identity::{Action, Resource};
-    use crate::auth::password_file;
     use crate::auth::policy::Decision;
 
     struct Realm {
@@ -286,7 +286,7 @@ mod tests {
     const ALICE: Grant<'static> = Grant::Password { user: "alice", password: "pw" };
 
     fn write_passwords(dir: &tempfile::TempDir, password: &str) {
-        fs::write(dir.path().join("htpasswd"), format!("alice:{}\n", password_file::hash(password, 4).unwrap())).unwrap();
+        fs::write(dir.path().join("htpasswd"), format!("alice:{}\n", entries::hash(password, 4).unwrap())).unwrap();
     }
 
     fn now() -> SystemTime {

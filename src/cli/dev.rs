@@ -12,9 +12,9 @@ use anyhow::Context;
 use time::OffsetDateTime;
 
 use super::development_certificate::DevelopmentCertificate;
-use super::file::{self, PRIVATE, PUBLIC};
-use super::password_file::{PasswordFile, PasswordHash, UserName};
+use crate::auth::{PasswordFile, PasswordHash, UserName};
 use crate::config::{self, Config, Listen, Loaded};
+use crate::whole_file::{self, PRIVATE, PUBLIC};
 
 const DIRECTORY: &str = "var";
 const USER: &str = "admin";
@@ -144,7 +144,7 @@ impl Workshop {
 
     fn write(&self, name: &str, text: &str, mode: u32) -> anyhow::Result<()> {
         let path = self.path(name);
-        file::replace(&path, text.as_bytes(), mode).with_context(|| format!("cannot write {}", path.display()))
+        whole_file::replace(&path, text.as_bytes(), mode).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 

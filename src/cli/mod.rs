@@ -5,9 +5,7 @@
 
 mod dev;
 mod development_certificate;
-mod file;
 mod man;
-mod password_file;
 mod serve;
 mod user;
 

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::password_file::{PasswordFile, PasswordHash, UserName};
 use super::{Outcome, print};
+use crate::auth::{PasswordFile, PasswordHash, UserName};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,12 +1,18 @@
-//! Small secret files: written whole or not at all, readable by their owner alone. All of it blocks.
+//! Small files of ours that are replaced whole or not at all: keys, password files, what `--dev` makes. All of it blocks.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Replaces the file in one step and waits until it is on disk; its owner stays, missing parents are made for the owner alone.
-pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+/// Only the owner reads and writes.
+pub(crate) const PRIVATE: u32 = 0o600;
+/// Everybody reads.
+pub(crate) const PUBLIC: u32 = 0o644;
+
+/// Replaces the file in one step and waits until it is on disk. A file that exists keeps its owner and mode, and a symbolic link
+/// stays one; a new one gets `mode`, and missing parents are made for the owner alone.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let target = follow(path)?;
     let parent = parent_of(&target);
     DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
@@ -23,16 +29,21 @@ pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
 }
 
 fn stage(staged: &Path, content: &[u8], mode: u32, target: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(staged)?;
-    // The umask does not decide about a file that was there before, nor does it change hands because root edits it.
-    file.set_permissions(Permissions::from_mode(mode))?;
-    if let Some(old) = metadata_of(target)? {
-        let new = file.metadata()?;
-        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(staged)?;
+    let mode = match metadata_of(target)? {
+        Some(old) => {
+            // The file does not change hands because root edits it.
+            let new = file.metadata()?;
+            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+                fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            }
+            old.permissions().mode() & 0o777
         }
-    }
+        None => mode,
+    };
     file.write_all(content)?;
+    // Not left to the umask.
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
 }
 
@@ -72,12 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_kept_and_nothing_else_is_left_behind() {
+    fn a_link_and_the_mode_are_kept_and_nothing_else_is_left_behind() {
         let dir = tempfile::tempdir().unwrap();
         let (real, link) = (dir.path().join("real"), dir.path().join("link"));
         replace(&real, b"old", 0o600).unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        replace(&link, b"new", 0o640).unwrap();
+        fs::set_permissions(&real, Permissions::from_mode(0o640)).unwrap();
+        replace(&link, b"new", 0o600).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!((fs::read(&real).unwrap(), mode_of(&real)), (b"new".to_vec(), 0o640));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
