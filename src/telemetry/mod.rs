@@ -3,14 +3,18 @@
 //! The application log goes to standard error, the access log to standard output, as registry:2 has it.
 
 mod access_log;
+mod fields;
 
 use std::collections::BTreeMap;
 use std::io;
 
-use tracing::Level;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 pub use access_log::AccessLogWriter;
+
+use fields::WithFields;
 
 /// `log`.
 #[derive(Clone, Debug)]
@@ -45,15 +49,74 @@ pub enum AccessLog {
 
 /// Starts the application log. Called once, by the program; a second call changes nothing.
 pub fn start(options: &Options) {
-    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::from_level(options.level)).with_writer(io::stderr);
-    let started = match options.formatter {
+    if tracing::subscriber::set_global_default(subscriber(options, io::stderr)).is_err() {
+        tracing::debug!("the log was started before");
+    }
+}
+
+fn subscriber<M>(options: &Options, writer: M) -> Box<dyn Subscriber + Send + Sync>
+where
+    M: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let writer = WithFields::new(writer, options.formatter, &options.fields);
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::from_level(options.level)).with_writer(writer);
+    match options.formatter {
         Formatter::Text => {
             let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
-            builder.with_target(false).with_ansi(is_terminal).try_init()
+            Box::new(builder.with_target(false).with_ansi(is_terminal).finish())
         }
-        Formatter::Json => builder.json().flatten_event(true).try_init(),
-    };
-    if started.is_err() {
-        tracing::debug!("the log was started before");
+        Formatter::Json => Box::new(builder.json().flatten_event(true).finish()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Output(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(formatter: Formatter, fields: &[(&str, &str)]) -> String {
+        let output = Output::default();
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let options = Options { level: Level::INFO, formatter, fields, access_log: AccessLog::Disabled };
+        let writer = output.clone();
+        tracing::subscriber::with_default(subscriber(&options, move || writer.clone()), || {
+            tracing::info!(repo.name = "a", "one");
+            tracing::warn!("two");
+        });
+        let bytes = output.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn configured_fields_stand_in_every_line_of_text() {
+        let text = logged(Formatter::Text, &[("service", "registry"), ("zone", "a \"b\"")]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines.iter().all(|line| line.ends_with(r#" service="registry" zone="a \"b\"""#)), "{text}");
+        assert!(logged(Formatter::Text, &[]).ends_with("two\n"));
+    }
+
+    #[test]
+    fn configured_fields_stand_in_every_object_of_json() {
+        for line in logged(Formatter::Json, &[("service", "registry"), ("a\"b", "c")]).lines() {
+            let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!((&entry["service"], &entry["a\"b"]), (&"registry".into(), &"c".into()), "{line}");
+        }
+        assert!(logged(Formatter::Json, &[]).lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
     }
 }
