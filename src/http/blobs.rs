@@ -14,7 +14,7 @@ use super::range::{Part, Wanted, wanted};
 use super::{Error, extract};
 use crate::oci::Digest;
 use crate::oci::media_type::OCTET_STREAM;
-use crate::storage::{self, Content};
+use crate::registry::{Content, StorageError};
 
 /// `GET` and `HEAD /v2/NAME/blobs/DIGEST`.
 pub(super) async fn get(access: Access<Pull>, request: HttpRequest) -> Result<HttpResponse, Error> {
@@ -131,5 +131,5 @@ enum Truncated {
     #[error("the content is shorter than announced")]
     Short,
     #[error(transparent)]
-    Storage(#[from] storage::Error),
+    Storage(#[from] StorageError),
 }

@@ -13,7 +13,6 @@ use super::MANIFEST_LIMIT;
 use crate::oci::ErrorCode;
 use crate::oci::reference::InvalidReference;
 use crate::registry;
-use crate::storage;
 
 /// Why a request is not answered as it hoped.
 #[derive(Debug, thiserror::Error)]
@@ -179,7 +178,7 @@ impl Error {
 }
 
 fn answer_of_registry(error: &registry::Error) -> Answer {
-    use registry::Error as Refusal;
+    use registry::{Error as Refusal, StorageError};
     let answer = Answer::new;
     match error {
         Refusal::NameUnknown(name) => answer(StatusCode::NOT_FOUND, ErrorCode::NameUnknown).with(json!({"name": name.as_str()})),
@@ -213,8 +212,8 @@ fn answer_of_registry(error: &registry::Error) -> Answer {
         Refusal::DeletionDisabled | Refusal::ReadOnly => {
             answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported).header(ALLOW, "GET, HEAD")
         }
-        Refusal::Storage(storage::Error::Full(_)) => answer(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable),
-        Refusal::Storage(storage::Error::NotFound(_) | storage::Error::Denied { .. } | storage::Error::Io { .. }) => {
+        Refusal::Storage(StorageError::Full(_)) => answer(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable),
+        Refusal::Storage(StorageError::NotFound(_) | StorageError::Denied { .. } | StorageError::Io { .. }) => {
             answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown)
         }
     }

@@ -39,6 +39,9 @@ use self::uploads::Uploads;
 use crate::oci::Name;
 use crate::storage::Storage;
 
+// A blob's bytes and the trouble with them pass through the rules unchanged, so that who calls needs not know the store.
+pub use crate::storage::{Content, Error as StorageError};
+
 /// `storage`, as far as rules are concerned.
 #[derive(Clone, Debug)]
 pub struct Options {
