@@ -1,0 +1,13 @@
+//! The registry as clients meet it: a real server over real TLS, one module for each noun of the API.
+
+#![expect(clippy::unwrap_used, reason = "a test may end in a panic")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod blobs;
+mod catalog;
+mod manifests;
+mod referrers;
+mod tags;
+mod uploads;

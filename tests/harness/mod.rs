@@ -1,0 +1,22 @@
+//! A real registry for a test, and a client that speaks its language.
+//!
+//! [`Setup`] says how it is configured, [`Running`] is the server in a thread of its own on port 0 of loopback, [`Client`] sends
+//! requests and checks on every answer what holds for all of them.
+
+mod answer;
+mod certificate;
+mod client;
+mod image;
+mod raw;
+mod running;
+mod setup;
+
+pub(crate) use answer::Answer;
+pub(crate) use certificate::Certificate;
+pub(crate) use client::{Client, Request, encode, pipe, with};
+pub(crate) use image::{
+    DOCKER_LIST, DOCKER_MANIFEST, Image, OCI_INDEX, OCI_MANIFEST, descriptor, image_of, index_of, sha256, sha256_of_repeated, sha512,
+};
+pub(crate) use raw::{exchange, raw};
+pub(crate) use running::Running;
+pub(crate) use setup::{ALICE, BOB, Setup};

@@ -1,0 +1,136 @@
+//! A server in a thread of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use breakwater::server::Server;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{ALICE, BOB, Certificate, Client, Setup};
+
+/// A registry that serves, and the directory it serves from.
+pub(crate) struct Running {
+    pub(crate) setup: Setup,
+    pub(crate) certificate: Certificate,
+    pub(crate) address: SocketAddr,
+    directory: TempDir,
+    thread: Option<Thread>,
+}
+
+struct Thread {
+    orders: mpsc::UnboundedSender<Order>,
+    handle: JoinHandle<()>,
+}
+
+enum Order {
+    Reload(oneshot::Sender<()>),
+    Stop,
+}
+
+impl Running {
+    pub(super) async fn start(setup: Setup) -> Self {
+        Self::start_in(setup, tempfile::tempdir().unwrap()).await
+    }
+
+    /// Starts on a directory that holds something already.
+    pub(crate) async fn start_in(setup: Setup, directory: TempDir) -> Self {
+        let certificate = Certificate::authority();
+        certificate.issue(directory.path());
+        let (address, thread) = serve(&setup, directory.path()).await.unwrap();
+        let running = Self { setup, certificate, address, directory, thread: Some(thread) };
+        running.write_users(&[ALICE, BOB]);
+        running.reload().await;
+        running
+    }
+
+    /// Stops the server and starts another one on the same directory, on another port.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        let (address, thread) = serve(&self.setup, self.path()).await.unwrap();
+        (self.address, self.thread) = (address, Some(thread));
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        let Thread { orders, handle } = self.thread.take().unwrap();
+        orders.send(Order::Stop).unwrap();
+        tokio::task::spawn_blocking(move || handle.join()).await.unwrap().unwrap();
+    }
+
+    /// What a second server on the same directory says.
+    pub(crate) async fn refusal_of_a_second(&self) -> String {
+        serve(&self.setup, self.path()).await.err().unwrap()
+    }
+
+    /// As a SIGHUP does.
+    pub(crate) async fn reload(&self) {
+        let (done, waiting) = oneshot::channel();
+        self.thread.as_ref().unwrap().orders.send(Order::Reload(done)).unwrap_or_else(|_| panic!("the server is gone"));
+        waiting.await.unwrap();
+    }
+
+    /// The password file with these users, hashed at the lowest cost. Replaced whole, as the registry must never see half of it.
+    pub(crate) fn write_users(&self, users: &[(&str, &str)]) {
+        let line = |(user, password): &(&str, &str)| format!("{user}:{}\n", bcrypt::hash(password, 4).unwrap());
+        let staged = self.path().join("htpasswd.new");
+        std::fs::write(&staged, users.iter().map(line).collect::<String>()).unwrap();
+        std::fs::rename(staged, self.path().join("htpasswd")).unwrap();
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where `repositories` and `blobs` lie.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.path().join("data/docker/registry/v2")
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address, self.setup.is_tls.then_some(self.certificate.authority.as_str()))
+    }
+
+    /// A client that sends a password with each request.
+    pub(crate) fn alice(&self) -> Client {
+        self.client().basic(ALICE)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(Thread { orders, handle }) = self.thread.take() {
+            // A server that is gone already has said why.
+            let _ = orders.send(Order::Stop);
+            let _ = handle.join();
+        }
+    }
+}
+
+/// Starts a server as the program does, from a file; its address, or why it does not start.
+async fn serve(setup: &Setup, directory: &Path) -> Result<(SocketAddr, Thread), String> {
+    let text = setup.config.to_string().replace("DIR", directory.to_str().unwrap());
+    let path = directory.join("config.yml");
+    std::fs::write(&path, text).unwrap();
+    let config = breakwater::config::load(&path, []).unwrap_or_else(|error| panic!("{error}")).config;
+    let (orders, mut coming) = mpsc::unbounded_channel();
+    let (started, starting) = oneshot::channel();
+    let serve = async move {
+        let server = match Server::start(config).await {
+            Ok(server) => server,
+            Err(error) => return started.send(Err(format!("{error:#}"))).unwrap(),
+        };
+        started.send(Ok(server.addresses()[0])).unwrap();
+        while let Some(Order::Reload(done)) = coming.recv().await {
+            server.reload().await;
+            done.send(()).unwrap();
+        }
+        server.stop().await.unwrap();
+    };
+    let handle = std::thread::spawn(move || actix_web::rt::System::new().block_on(serve));
+    starting.await.unwrap().map(|address| (address, Thread { orders, handle }))
+}
