@@ -15,6 +15,7 @@ use time::macros::format_description;
 use tracing::Instrument as _;
 
 use super::access::Asker;
+use super::body::Body;
 use super::client_addr::is_host;
 use super::{AppState, Error};
 
@@ -41,7 +42,7 @@ impl RequestIds {
 
 /// Outermost: names the request, refuses what is no proper HTTP, adds the fixed headers, writes the access log.
 pub(super) async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let state = request.app_data::<Data<AppState>>().cloned();
@@ -49,7 +50,12 @@ pub(super) async fn observe(
     let id = state.request_ids.next();
     let span = tracing::error_span!("request", request.id = %id);
     let mut response = if is_proper(request.head().version, request.method(), request.headers()) {
-        next.call(request).instrument(span).await?.map_into_boxed_body()
+        let body = Body::share(&mut request);
+        let response = next.call(request).instrument(span).await?.map_into_boxed_body();
+        if let Some(body) = body.filter(|_| !response.status().is_success()) {
+            body.drain().await;
+        }
+        response
     } else {
         request.into_response(Error::RequestInvalid.error_response())
     };

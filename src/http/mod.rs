@@ -7,6 +7,7 @@
 
 mod access;
 mod blobs;
+mod body;
 mod client_addr;
 mod error;
 mod extract;
