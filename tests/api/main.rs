@@ -7,7 +7,12 @@ mod harness;
 
 mod blobs;
 mod catalog;
+mod errors;
 mod manifests;
+mod options;
+mod ranges;
 mod referrers;
+mod restart;
 mod tags;
+mod tls;
 mod uploads;

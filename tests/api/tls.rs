@@ -1,0 +1,97 @@
+//! TLS: versions, and certificates that change while the server runs.
+
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion, version};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::harness::{Certificate, Running, Setup};
+
+async fn connect(registry: &Running, versions: &[&'static SupportedProtocolVersion]) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    let mut pem = registry.certificate.authority.as_bytes();
+    roots.add(rustls_pemfile::certs(&mut pem).next().unwrap().unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    let connector = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
+    let stream = TcpStream::connect(registry.address).await.unwrap();
+    connector.connect(ServerName::try_from("localhost").unwrap(), stream).await
+}
+
+/// The certificate that a new connection is shown.
+async fn shown(registry: &Running) -> CertificateDer<'static> {
+    let stream = connect(registry, rustls::ALL_VERSIONS).await.unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+/// Whether an open connection still answers.
+async fn ping(stream: &mut TlsStream<TcpStream>) {
+    stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"{}") {
+        let mut piece = [0; 1024];
+        let count = stream.read(&mut piece).await.unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&piece[..count]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn tls_1_2_and_1_3_are_spoken() {
+    let registry = Setup::open().start().await;
+    for (offered, expected) in [(&version::TLS12, ProtocolVersion::TLSv1_2), (&version::TLS13, ProtocolVersion::TLSv1_3)] {
+        let mut stream = connect(&registry, &[offered]).await.unwrap();
+        assert_eq!(stream.get_ref().1.protocol_version(), Some(expected));
+        ping(&mut stream).await;
+    }
+}
+
+#[tokio::test]
+async fn with_a_higher_minimum_tls_1_2_is_refused() {
+    let registry = Setup::open().set("http.tls.minimumtls", "tls1.3").start().await;
+    assert!(connect(&registry, &[&version::TLS12]).await.is_err());
+    ping(&mut connect(&registry, &[&version::TLS13]).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_for_new_connections_and_open_ones_go_on() {
+    let registry = Setup::open().start().await;
+    let mut open = connect(&registry, rustls::ALL_VERSIONS).await.unwrap();
+    ping(&mut open).await;
+    let before = shown(&registry).await;
+    let issued = registry.certificate.issue(registry.path());
+    registry.reload().await;
+    let after = shown(&registry).await;
+    assert_ne!(before, after);
+    assert_eq!(after.as_ref(), issued);
+    ping(&mut open).await;
+}
+
+#[tokio::test]
+async fn a_pair_that_does_not_fit_is_refused_and_the_old_one_kept() {
+    let registry = Setup::open().start().await;
+    let before = shown(&registry).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    Certificate::authority().issue(elsewhere.path());
+    std::fs::copy(elsewhere.path().join("tls.key"), registry.path().join("tls.key")).unwrap();
+    registry.reload().await;
+    assert_eq!(shown(&registry).await, before);
+    std::fs::write(registry.path().join("tls.crt"), "no certificate").unwrap();
+    registry.reload().await;
+    assert_eq!(shown(&registry).await, before);
+    registry.certificate.issue(registry.path());
+    registry.reload().await;
+    assert_ne!(shown(&registry).await, before);
+}
+
+#[tokio::test]
+async fn plain_text_to_a_tls_port_harms_nobody() {
+    let registry = Setup::open().start().await;
+    crate::harness::raw(registry.address, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    registry.client().get("/v2/").send().await.is(200);
+}
