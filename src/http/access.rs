@@ -114,7 +114,8 @@ fn repository_access<P: Permission>(request: &HttpRequest) -> Result<Access<P>, 
     // The name is looked at after the credentials: without them nobody learns what a good name is.
     let name = request.match_info().get("name").unwrap_or_default().parse::<Name>();
     let Ok(name) = name else {
-        caller(request, state, &[])?;
+        let caller = caller(request, state, &[])?;
+        permit(request, state, policy::decide_base(&caller), &[])?;
         return Err(Error::NameInvalid);
     };
     let resource = Resource::Repository(&name);
