@@ -5,9 +5,13 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod access_table;
+mod auth;
 mod blobs;
 mod catalog;
 mod errors;
+mod foreign;
+mod hostile;
 mod manifests;
 mod options;
 mod ranges;
@@ -15,4 +19,5 @@ mod referrers;
 mod restart;
 mod tags;
 mod tls;
+mod tokens;
 mod uploads;
