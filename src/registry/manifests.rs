@@ -107,7 +107,8 @@ impl Repository {
             let content = repository.content(&canonical).await?.ok_or_else(unknown)?;
             let names = Algorithm::ALL.map(|algorithm| Digest::of(algorithm, &content.1));
             repository.remove_tags_of(&names).await?;
-            for name in &names {
+            // The name it was asked for by goes last: while that is there, the delete can be repeated.
+            for name in names.iter().filter(|name| **name != digest).chain([&digest]) {
                 repository.unlink(&layout::revision_link(&repository.name, name)).await?;
             }
             Ok(())
