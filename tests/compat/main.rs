@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end in a panic")]
 
 #[path = "../harness/mod.rs"]
-#[expect(dead_code, reason = "the tests of the API use the rest")]
+#[expect(dead_code, unused_imports, reason = "the tests of the API use the rest")]
 mod harness;
 mod walk;
 

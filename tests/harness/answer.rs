@@ -7,6 +7,7 @@ use serde_json::Value;
 /// A whole answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    #[expect(dead_code, reason = "what a failed assertion prints")]
     pub(crate) request: String,
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,

@@ -59,7 +59,7 @@ impl Running {
     pub(crate) async fn stop(&mut self) {
         let Thread { orders, handle } = self.thread.take().unwrap();
         orders.send(Order::Stop).unwrap();
-        tokio::task::spawn_blocking(move || handle.join()).await.unwrap().unwrap();
+        breakwater::blocking::run(move || handle.join()).await.unwrap();
     }
 
     /// What a second server on the same directory says.
