@@ -42,11 +42,14 @@ impl Repository {
             let Ok(id) = entry.name.parse::<Uuid>() else { continue };
             let begun = self.begun(id).await?;
             let is_old = begun.is_some_and(|begun| now.duration_since(begun).is_ok_and(|age| age > rules.age));
-            if !is_old || self.registry.uploads.is_active(id) {
+            // The lease keeps everybody from going on with it meanwhile; who holds one already goes on.
+            let lease = if is_old { self.registry.uploads.lease(id).ok() } else { None };
+            let Some(lease) = lease else {
                 report.kept += 1;
                 continue;
-            }
+            };
             if rules.effect == PurgeEffect::Remove {
+                lease.forget();
                 self.storage().delete(&layout::upload(&self.name, id).session, Durability::Relaxed).await?;
             }
             info!(repo.name = %self.name, upload.id = %id, effect = ?rules.effect, "an abandoned upload is purged");

@@ -226,7 +226,7 @@ async fn an_upload_that_does_not_say_when_it_began_is_purged_by_its_last_change(
     let store = Store::new().await;
     let repository = store.repository();
     let id = Uuid::new_v4();
-    store.faults.write(&layout::upload_data(&repository.name, id), Bytes::new(), Durability::Relaxed).await.unwrap();
+    store.faults.write(&layout::upload(&repository.name, id).data, Bytes::new(), Durability::Relaxed).await.unwrap();
     let rules = UploadPurging { age: AGE, interval: AGE, effect: PurgeEffect::Remove };
     let now = SystemTime::now();
     assert_eq!(store.registry.purge_uploads(rules, now).await.unwrap().kept, 1);

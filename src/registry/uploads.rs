@@ -57,12 +57,8 @@ impl Default for Uploads {
 }
 
 impl Uploads {
-    /// Whether a request is writing to this upload.
-    pub(super) fn is_active(&self, id: Uuid) -> bool {
-        lock(&self.active).contains(&id)
-    }
-
-    fn lease(&self, id: Uuid) -> Result<Lease, Error> {
+    /// The right to write to an upload, unless somebody has it.
+    pub(super) fn lease(&self, id: Uuid) -> Result<Lease, Error> {
         if !lock(&self.active).insert(id) {
             return Err(Error::UploadBusy(id));
         }
@@ -74,11 +70,6 @@ impl Uploads {
         let file = lock(&*self.files.remove(&id)?).take()?;
         (file.name == *name).then_some(file)
     }
-
-    fn forget(&self, id: Uuid) {
-        self.digests.invalidate(&id);
-        self.files.invalidate(&id);
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -86,9 +77,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The right to write to an upload, until it is dropped.
-struct Lease {
+pub(super) struct Lease {
     id: Uuid,
     uploads: Uploads,
+}
+
+impl Lease {
+    /// Drops what is kept of an upload that is about to go.
+    pub(super) fn forget(&self) {
+        self.uploads.digests.invalidate(&self.id);
+        self.uploads.files.invalidate(&self.id);
+    }
 }
 
 impl Drop for Lease {
@@ -186,7 +185,7 @@ impl Repository {
     }
 
     async fn remove_upload(&self, lease: &Lease) -> Result<(), Error> {
-        lease.uploads.forget(lease.id);
+        lease.forget();
         match self.storage().end(&layout::upload(&self.name, lease.id)).await {
             Err(error) if !error.is_not_found() => Err(error.into()),
             _ => Ok(()),

@@ -1,6 +1,6 @@
 //! The lock that keeps a second server away from a directory.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -8,34 +8,41 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::blocking;
 
-/// Holds `<state>/lock` until it is dropped, or the process ends, however it ends.
+/// Holds `<state>/lock` and the data root until it is dropped, or the process ends, however it ends.
+///
+/// Both, since two servers may be given one root and two places for their state.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    _files: [File; 2],
 }
 
 impl Lock {
-    /// Takes the lock, making the state directory with mode 0700 where it is missing.
-    pub(super) async fn take(state: &Path) -> Result<Self> {
-        let state = state.to_owned();
+    /// Takes both locks, making the directories where they are missing, that of the state with mode 0700.
+    pub(super) async fn take(state: &Path, root: &Path) -> Result<Self> {
+        let (state, root) = (state.to_owned(), root.to_owned());
         blocking::run(move || {
+            fs::create_dir_all(&root).with_context(|| format!("storage.filesystem.rootdirectory: {} cannot be made", root.display()))?;
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&state);
             made.with_context(|| format!("state: the directory {} cannot be made", state.display()))?;
             let path = state.join("lock");
             let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
             let file = file.with_context(|| format!("state: {} cannot be opened", path.display()))?;
-            match file.try_lock() {
-                Ok(()) => Ok(Self { _file: file }),
-                Err(TryLockError::WouldBlock) => {
-                    bail!(
-                        "state: another breakwater serves this directory ({} is locked); stop it, or give this one its own",
-                        path.display()
-                    )
-                }
-                Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("state: {} cannot be locked", path.display())),
-            }
+            lock(&file, &path)?;
+            let directory = File::open(&root).with_context(|| format!("{} cannot be opened", root.display()))?;
+            lock(&directory, &root)?;
+            Ok(Self { _files: [file, directory] })
         })
         .await
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another breakwater serves this directory ({} is locked); stop it, or give this one its own", path.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
     }
 }
 
@@ -46,11 +53,13 @@ mod tests {
     #[tokio::test]
     async fn a_second_holder_is_refused_until_the_first_is_gone() {
         let directory = tempfile::tempdir().unwrap();
-        let state = directory.path().join("state");
-        let first = Lock::take(&state).await.unwrap();
-        let refusal = Lock::take(&state).await.unwrap_err().to_string();
-        assert!(refusal.contains("another breakwater serves this directory"), "{refusal}");
+        let (root, state) = (directory.path().join("root"), directory.path().join("state"));
+        let first = Lock::take(&state, &root).await.unwrap();
+        for other in [&state, &directory.path().join("elsewhere")] {
+            let refusal = Lock::take(other, &root).await.unwrap_err().to_string();
+            assert!(refusal.contains("another breakwater serves this directory"), "{refusal}");
+        }
         drop(first);
-        Lock::take(&state).await.unwrap();
+        Lock::take(&state, &root).await.unwrap();
     }
 }

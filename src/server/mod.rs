@@ -62,7 +62,7 @@ pub struct Server {
 impl Server {
     /// Opens everything a configuration names, binds, and serves.
     pub async fn start(mut config: Config) -> Result<Self> {
-        let lock = Lock::take(&config.state).await?;
+        let lock = Lock::take(&config.state, &config.storage.root_directory).await?;
         if config.http.secret.is_none() {
             config.http.secret = Some(secret::of_state(&config.state).await?);
         }

@@ -70,7 +70,7 @@ async fn several_parts_come_as_one_multipart_body() {
 async fn what_is_no_range_or_asks_for_bytes_twice_is_answered_whole() {
     let (_registry, client, path) = blob().await;
     let many: Vec<String> = (0..2000).map(|_| "0-0".to_owned()).collect();
-    for range in ["bytes=", "bytes=a-b", "bytes=5-2", "lines=1-2", "bytes", "bytes=0-4,4-6", &format!("bytes={}", many.join(","))] {
+    for range in ["bytes=", "bytes=a-b", "lines=1-2", "bytes", "bytes=0-4,4-6", &format!("bytes={}", many.join(","))] {
         assert_eq!(get(&client, &path, &[("range", range)]).await.is(200).body, CONTENT, "{range}");
     }
 }
