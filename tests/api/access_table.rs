@@ -42,6 +42,19 @@ fn routes() -> Vec<(&'static str, String, Option<&'static str>)> {
     ]
 }
 
+#[test]
+fn every_route_of_the_source_is_in_the_table() {
+    let source = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/routes.rs")).unwrap();
+    let patterns: Vec<_> = source.split('"').filter(|text| text.starts_with("/{name:.*}/") || *text == "/_catalog").collect();
+    assert!(patterns.len() >= 7, "{patterns:?}");
+    for pattern in patterns {
+        // The fixed pieces between the braces.
+        let pieces: Vec<_> = pattern.split('{').map(|piece| piece.rsplit('}').next().unwrap()).collect();
+        let is_known = routes().iter().any(|(_, path, _)| pieces.iter().all(|piece| path.contains(piece)));
+        assert!(is_known, "{pattern}");
+    }
+}
+
 #[tokio::test]
 async fn no_route_gives_anything_without_the_right_credentials() {
     let registry = Setup::tokens().start().await;

@@ -1,6 +1,6 @@
 //! Passwords, and how a registry asks for them.
 
-use crate::harness::{ALICE, BOB, Setup, sha256};
+use crate::harness::{ALICE, BOB, Setup, eventually, sha256};
 
 #[tokio::test]
 async fn basic_asks_for_a_password_with_its_realm() {
@@ -106,9 +106,7 @@ async fn a_changed_password_file_is_noticed_without_being_told() {
     registry.alice().get("/v2/").send().await.is(200);
     registry.write_users(&[("alice", "new")]);
     // It is looked at once a second at most.
-    while registry.alice().get("/v2/").send().await.status == 200 {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || registry.alice().get("/v2/").send().await.status == 401).await;
     registry.client().basic(("alice", "new")).get("/v2/").send().await.is(200);
 }
 

@@ -179,6 +179,33 @@ async fn a_client_that_breaks_off_can_go_on() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_enough_of_a_range_may_hang_up() {
+    // As containerd 2 does, which asks for all the rest with each of its ranges.
+    let registry = Setup::open().plain().start().await;
+    let client = registry.client();
+    let digest = client.push_blob("a", vec![1; 4 << 20]).await;
+    for start in 0..16 {
+        let mut stream = TcpStream::connect(registry.address).await.unwrap();
+        let request = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: a\r\nRange: bytes={start}-\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = [0; 30];
+        stream.read_exact(&mut head).await.unwrap();
+        assert!(head.starts_with(b"HTTP/1.1 206 Partial Content"));
+    }
+    is_well(&registry).await;
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_after_a_refused_body() {
+    let registry = Setup::basic().plain().start().await;
+    let body = "x".repeat(1 << 20);
+    let refused = format!("POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = exchange(registry.address, format!("{refused}{last}").as_bytes(), false).await;
+    assert_eq!(statuses(&answer), [401, 200], "{answer}");
+}
+
+#[tokio::test]
 async fn a_client_that_stops_reading_harms_nobody() {
     let registry = Setup::open().plain().start().await;
     let client = registry.client();

@@ -80,13 +80,6 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 
-/// The digest of a content too large to be held.
-pub(crate) fn sha256_of_repeated(piece: &[u8], times: usize) -> String {
-    let mut hasher = Sha256::new();
-    (0..times).for_each(|_| hasher.update(piece));
-    format!("sha256:{}", hex(&hasher.finalize()))
-}
-
 pub(crate) fn sha512(bytes: &[u8]) -> String {
     format!("sha512:{}", hex(&Sha512::digest(bytes)))
 }

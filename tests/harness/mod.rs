@@ -14,9 +14,7 @@ mod setup;
 pub(crate) use answer::Answer;
 pub(crate) use certificate::Certificate;
 pub(crate) use client::{Client, encode, pipe, with};
-pub(crate) use image::{
-    DOCKER_LIST, DOCKER_MANIFEST, Image, OCI_INDEX, OCI_MANIFEST, descriptor, image_of, index_of, sha256, sha256_of_repeated, sha512,
-};
-pub(crate) use raw::{exchange, raw};
+pub(crate) use image::{DOCKER_LIST, DOCKER_MANIFEST, Image, OCI_INDEX, OCI_MANIFEST, descriptor, image_of, index_of, sha256, sha512};
+pub(crate) use raw::{eventually, exchange, raw};
 pub(crate) use running::Running;
 pub(crate) use setup::{ALICE, BOB, Setup};

@@ -10,6 +10,16 @@ use tokio::time::timeout;
 /// A server that takes longer hangs.
 const LONGEST: Duration = Duration::from_secs(20);
 
+/// Asks again and again until something holds.
+pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONGEST, wait).await.unwrap_or_else(|_| panic!("what was waited for does not come"));
+}
+
 /// Sends bytes over plain TCP and ends its side; everything that comes back until the server ends too.
 pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     exchange(address, bytes, true).await
