@@ -256,3 +256,77 @@ fn entry(code: ErrorCode, detail: Value) -> Value {
         json!({"code": code.as_str(), "message": code.message(), "detail": detail})
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::oci::manifest::InvalidManifest;
+    use crate::oci::{Algorithm, Digest};
+    use crate::registry::{Error as Refusal, StorageError};
+
+    /// What the layers below say, with the status and the code that clients get.
+    fn refusals() -> Vec<(Refusal, u16, &'static str)> {
+        let digest = Digest::of(Algorithm::Sha256, b"x");
+        let (id, key) = (Uuid::nil(), crate::storage::layout::repositories());
+        vec![
+            (Refusal::NameUnknown("a".parse().unwrap()), 404, "NAME_UNKNOWN"),
+            (Refusal::BlobUnknown(digest.clone()), 404, "BLOB_UNKNOWN"),
+            (Refusal::ManifestUnknown("1".parse().unwrap()), 404, "MANIFEST_UNKNOWN"),
+            (Refusal::ManifestInvalid(InvalidManifest::Ambiguous), 400, "MANIFEST_INVALID"),
+            (Refusal::ReferencesUnknown(vec![digest.clone()]), 400, "MANIFEST_BLOB_UNKNOWN"),
+            (Refusal::DigestMismatch { expected: digest.clone(), actual: digest }, 400, "DIGEST_INVALID"),
+            (Refusal::UploadUnknown(id), 404, "BLOB_UPLOAD_UNKNOWN"),
+            (Refusal::UploadBusy(id), 416, "RANGE_INVALID"),
+            (Refusal::OutOfOrder { stands_at: 1, begins_at: 2 }, 416, "RANGE_INVALID"),
+            (Refusal::BodyBroken(String::new()), 400, "SIZE_INVALID"),
+            (Refusal::TagExists("1".parse().unwrap()), 403, "DENIED"),
+            (Refusal::DeletionDisabled, 405, "UNSUPPORTED"),
+            (Refusal::ReadOnly, 405, "UNSUPPORTED"),
+            (Refusal::Storage(StorageError::Full(key.clone())), 507, "UNAVAILABLE"),
+            (Refusal::Storage(StorageError::NotFound(key.clone())), 500, "UNKNOWN"),
+            (Refusal::Storage(StorageError::Denied { key: key.clone(), source: std::io::ErrorKind::Other.into() }), 500, "UNKNOWN"),
+            (Refusal::Storage(StorageError::Io { key, source: std::io::ErrorKind::Other.into() }), 500, "UNKNOWN"),
+        ]
+    }
+
+    fn own() -> Vec<(Error, u16, &'static str)> {
+        vec![
+            (Error::Unauthorized { challenge: None, detail: Vec::new() }, 401, "UNAUTHORIZED"),
+            (Error::Hidden, 404, "NAME_UNKNOWN"),
+            (Error::Denied, 403, "DENIED"),
+            (Error::Busy, 429, "TOOMANYREQUESTS"),
+            (Error::AuthenticationFailed, 500, "UNKNOWN"),
+            (Error::Unguarded, 500, "UNKNOWN"),
+            (Error::NameInvalid, 400, "NAME_INVALID"),
+            (Error::ReferenceInvalid(InvalidReference::Tag), 400, "TAG_INVALID"),
+            (Error::ReferenceInvalid(InvalidReference::Digest), 400, "DIGEST_INVALID"),
+            (Error::DigestInvalid, 400, "DIGEST_INVALID"),
+            (Error::UploadIdInvalid, 404, "BLOB_UPLOAD_UNKNOWN"),
+            (Error::UploadStateInvalid, 404, "BLOB_UPLOAD_INVALID"),
+            (Error::RangeMalformed, 400, "RANGE_INVALID"),
+            (Error::SizeInvalid, 400, "SIZE_INVALID"),
+            (Error::PageSizeInvalid, 400, "PAGINATION_NUMBER_INVALID"),
+            (Error::QueryInvalid, 400, "UNSUPPORTED"),
+            (Error::ManifestTooLarge, 413, "MANIFEST_INVALID"),
+            (Error::TooManyTags, 414, "TAG_INVALID"),
+            (Error::MediaTypeUnsupported, 415, "BLOB_UPLOAD_INVALID"),
+            (Error::BodyBroken, 400, "SIZE_INVALID"),
+            (Error::RangeNotSatisfiable { length: 1 }, 416, "RANGE_INVALID"),
+            (Error::RouteUnknown, 404, "UNSUPPORTED"),
+            (Error::RequestInvalid, 400, "UNSUPPORTED"),
+            (Error::MethodNotAllowed { allow: "GET" }, 405, "UNSUPPORTED"),
+        ]
+    }
+
+    #[test]
+    fn each_error_has_its_status_and_code() {
+        let refusals = refusals().into_iter().map(|(refusal, status, code)| (Error::Registry(refusal), status, code));
+        for (error, status, code) in own().into_iter().chain(refusals) {
+            let answer = error.answer();
+            assert_eq!((answer.status.as_u16(), answer.code.as_str()), (status, code), "{error:?}");
+            assert_eq!(error.error_response().status().as_u16(), status);
+        }
+    }
+}
