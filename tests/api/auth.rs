@@ -57,6 +57,8 @@ async fn a_challenge_names_what_the_request_needs() {
         ("GET", &*format!("/v2/a/blobs/{digest}"), Some("repository:a:pull")),
         ("DELETE", &*format!("/v2/a/blobs/{digest}"), Some("repository:a:delete")),
         ("POST", "/v2/a/blobs/uploads/", Some("repository:a:pull,push")),
+        ("POST", &*format!("/v2/a/blobs/uploads/?mount={digest}&from=b%2Fc"), Some("repository:a:pull,push repository:b/c:pull")),
+        ("POST", &*format!("/v2/a/blobs/uploads/?mount={digest}&from=B"), Some("repository:a:pull,push")),
         ("GET", "/v2/a/blobs/uploads/x", Some("repository:a:pull")),
         ("PATCH", "/v2/a/blobs/uploads/x", Some("repository:a:pull,push")),
         ("PUT", "/v2/a/blobs/uploads/x", Some("repository:a:pull,push")),
