@@ -75,6 +75,7 @@ impl Connection {
     pub(crate) async fn request(&mut self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Answer> {
         let head = self.head(method, path, kind, body.len());
         self.stream.write_all(&[head.as_bytes(), body].concat()).await?;
+        self.stream.flush().await?;
         self.answer(method == "HEAD").await
     }
 
