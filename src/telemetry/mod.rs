@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 use tracing::{Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use access_log::AccessLogWriter;
 
@@ -54,18 +55,22 @@ pub fn start(options: &Options) {
     }
 }
 
+/// The library that accepts connections: what it tells at a start and a stop, the server says better.
+const LISTENER: &str = "actix_server";
+
 fn subscriber<M>(options: &Options, writer: M) -> Box<dyn Subscriber + Send + Sync>
 where
     M: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let writer = WithFields::new(writer, options.formatter, &options.fields);
     let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::from_level(options.level)).with_writer(writer);
+    let filter = Targets::new().with_default(options.level).with_target(LISTENER, options.level.min(Level::WARN));
     match options.formatter {
         Formatter::Text => {
             let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
-            Box::new(builder.with_target(false).with_ansi(is_terminal).finish())
+            Box::new(builder.with_target(false).with_ansi(is_terminal).finish().with(filter))
         }
-        Formatter::Json => Box::new(builder.json().flatten_event(true).finish()),
+        Formatter::Json => Box::new(builder.json().flatten_event(true).finish().with(filter)),
     }
 }
 
