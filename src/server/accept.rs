@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_http::HttpService;
+use actix_server::GracefulShutdownSignal;
 use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web::Data;
@@ -41,12 +42,13 @@ pub(super) struct Connections {
     certificate: Option<Arc<Certificate>>,
     seats: Seats,
     clocks: Clocks,
+    stopping: GracefulShutdownSignal,
 }
 
 impl Connections {
     /// Without limits on seats or clocks.
-    pub(super) fn new(state: Data<AppState>, certificate: Option<Arc<Certificate>>) -> Self {
-        Self { state, certificate, seats: Seats::unlimited(), clocks: Clocks::default() }
+    pub(super) fn new(state: Data<AppState>, certificate: Option<Arc<Certificate>>, stopping: GracefulShutdownSignal) -> Self {
+        Self { state, certificate, seats: Seats::unlimited(), clocks: Clocks::default(), stopping }
     }
 
     /// What a listener makes of each connection: the whole way from the accepted socket to the routes.
@@ -55,7 +57,13 @@ impl Connections {
         move || {
             let entrance = connections.clone();
             let app = http::app(connections.state.clone());
+            let stopping = connections.stopping.clone();
             let protocol = HttpService::build()
+                // A connection that waits for its next request then ends, rather than holding up the drain.
+                .graceful_shutdown_signal(move || {
+                    let signal = stopping.clone();
+                    async move { signal.notified().await }
+                })
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(HEAD_TIMEOUT)
                 .h1_write_buffer_size(WRITE_BUFFER)

@@ -80,12 +80,12 @@ impl Server {
             AccessLog::Disabled => None,
         };
         let state = Data::new(AppState::new(&config.http, Arc::clone(&registry), Arc::clone(&authenticator), access_log)?);
-        let connections = Connections::new(state, certificate.clone());
         let mut builder = actix_server::Server::build()
             .disable_signals()
             .workers(workers())
             .worker_max_blocking_threads(BLOCKING_THREADS)
             .shutdown_timeout(config.drain_timeout.as_secs());
+        let connections = Connections::new(state, certificate.clone(), builder.graceful_shutdown_signal());
         let mut addresses = Vec::new();
         match &config.listen {
             Listen::Tcp(address) => {
