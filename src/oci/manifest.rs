@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST};
+use super::media_type::{DOCKER_LIST, DOCKER_MANIFEST, DOCKER_SCHEMA1, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST};
 use super::{Descriptor, Digest, MediaType};
 
 /// A manifest that has been read: what it is and what it points to.
@@ -78,13 +79,22 @@ impl Manifest {
     ///
     /// Without `mediaType` an object with `manifests` is an OCI index, any other an OCI manifest.
     pub fn stored(bytes: &[u8]) -> Result<Self, InvalidManifest> {
-        let fields: Fields = serde_json::from_slice(bytes)?;
-        let media_type = match &fields.media_type {
-            Some(stated) => stated.clone(),
-            None if fields.manifests.is_some() => known(OCI_INDEX),
-            None => known(OCI_MANIFEST),
-        };
-        Ok(Self { media_type, fields })
+        Ok(Self { media_type: Self::stored_media_type(bytes), fields: serde_json::from_slice(bytes)? })
+    }
+
+    /// The type of bytes that lie in the store, whatever else they hold: other registries took manifests that we would not.
+    pub fn stored_media_type(bytes: &[u8]) -> MediaType {
+        let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        let stated = value.get("mediaType").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        stated.unwrap_or_else(|| {
+            if value.get("schemaVersion").and_then(Value::as_u64) == Some(1) {
+                known(DOCKER_SCHEMA1)
+            } else if value.get("manifests").is_some() {
+                known(OCI_INDEX)
+            } else {
+                known(OCI_MANIFEST)
+            }
+        })
     }
 
     /// The type of the manifest itself.
@@ -157,18 +167,18 @@ mod tests {
     use super::super::Algorithm;
     use super::*;
 
-    fn descriptor(media_type: &str) -> serde_json::Value {
+    fn descriptor(media_type: &str) -> Value {
         serde_json::json!({"mediaType": media_type, "digest": Digest::of(Algorithm::Sha256, b"x"), "size": 1})
     }
 
-    fn image() -> serde_json::Value {
+    fn image() -> Value {
         serde_json::json!({
             "schemaVersion": 2, "mediaType": OCI_MANIFEST,
             "config": descriptor("application/vnd.example.config+json"), "layers": [descriptor("application/x-layer")],
         })
     }
 
-    fn parse(media_type: &str, value: &serde_json::Value) -> Result<Manifest, InvalidManifest> {
+    fn parse(media_type: &str, value: &Value) -> Result<Manifest, InvalidManifest> {
         Manifest::parse(Some(known_or(media_type)), value.to_string().as_bytes())
     }
 
@@ -219,5 +229,17 @@ mod tests {
     fn stored_bytes_without_a_type_are_known_by_their_fields() {
         assert_eq!(Manifest::stored(br#"{"manifests":[]}"#).unwrap().media_type().as_str(), OCI_INDEX);
         assert_eq!(Manifest::stored(br#"{"layers":[]}"#).unwrap().media_type().as_str(), OCI_MANIFEST);
+    }
+
+    #[test]
+    fn the_type_of_stored_bytes_is_found_where_we_would_not_take_them() {
+        for (bytes, expected) in [
+            (format!(r#"{{"mediaType":"{DOCKER_MANIFEST}","layers":[{{"mediaType":"","digest":"x"}}]}}"#), DOCKER_MANIFEST),
+            (r#"{"mediaType":"","config":null,"config":{}}"#.to_owned(), OCI_MANIFEST),
+            (r#"{"schemaVersion":1,"signatures":[]}"#.to_owned(), DOCKER_SCHEMA1),
+            ("no JSON".to_owned(), OCI_MANIFEST),
+        ] {
+            assert_eq!(Manifest::stored_media_type(bytes.as_bytes()).as_str(), expected, "{bytes}");
+        }
     }
 }

@@ -14,6 +14,8 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// The artifact manifest of the 1.1 release candidates, which some tools still push.
 pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+/// A signed Docker manifest, schema 1: served where it lies, not taken any more.
+pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 /// Bytes of no stated kind: how every blob is served.
 pub const OCTET_STREAM: &str = "application/octet-stream";
 

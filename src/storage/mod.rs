@@ -89,7 +89,7 @@ pub trait Storage: Send + Sync + 'static {
     async fn open(&self, key: &Key) -> Result<Content, Error>;
 
     /// Puts content at a key, in place of what was there. Atomic: a reader, or a start after a crash, finds the old content
-    /// or the new one, whole. On an error the old content is still there.
+    /// or the new one, whole. On an error the old content is still there, unless the new name was all that could not be made durable.
     async fn write(&self, key: &Key, content: Bytes, durability: Durability) -> Result<(), Error>;
 
     /// Begins an upload: puts down when, and makes the place where its bytes gather, which may be read meanwhile. Not durable.

@@ -79,8 +79,9 @@ impl Directories {
         let sync = Arc::clone(lock(&self.syncs).entry(directory.to_owned()).or_default());
         let outcome = sync.next_round(directory);
         let mut syncs = lock(&self.syncs);
-        // Two: the table's and ours. With more, somebody else waits and will tidy up.
-        if Arc::strong_count(&sync) == 2 {
+        drop(sync);
+        // The table's own; with more, somebody else waits and will tidy up.
+        if syncs.get(directory).is_some_and(|sync| Arc::strong_count(sync) == 1) {
             syncs.remove(directory);
         }
         outcome

@@ -51,12 +51,18 @@ impl Filesystem {
     /// The caller holds the lock that keeps a second server away.
     pub async fn open(options: &Options) -> io::Result<Self> {
         let path = options.root_directory.join("docker/registry/v2");
+        let above = options.root_directory.parent().map(Path::to_owned);
         blocking::run(move || {
             fs::create_dir_all(path.join("repositories"))?;
             let staging = path.join(layout::staging().as_str());
-            match fs::remove_dir_all(&staging) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => fs::create_dir(&staging)?,
+            clear(&staging)?;
+            // The names on the way down to the tree, which it does not sync itself.
+            for directory in path.ancestors().take_while(|directory| Some(*directory) != above.as_deref()) {
+                File::open(directory)?.sync_all()?;
+            }
+            if let Some(above) = above.filter(|above| !above.as_os_str().is_empty()) {
+                // Whoever may only pass through it did not make the root in it.
+                File::open(above).and_then(|directory| directory.sync_all()).ok();
             }
             let handle = File::open(&path)?;
             let (directories, sessions) = (Directories::below(&path), Sessions::kept_in(staging));
@@ -110,16 +116,38 @@ impl Tree {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         match fs::rename(from, to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_parents(to)?;
+                self.make_parents(to)?;
                 fs::rename(from, to)
             }
             done => done,
         }
     }
+
+    /// Makes the directories that are missing on the way. Whatever was known of them is not true of the new ones.
+    fn make_parents(&self, path: &Path) -> io::Result<()> {
+        let is_missing = |directory: &&Path| matches!(directory.try_exists(), Ok(false));
+        let missing: Vec<&Path> = path.ancestors().skip(1).take_while(is_missing).collect();
+        for directory in missing.into_iter().rev() {
+            self.directories.forget(directory);
+            match fs::create_dir(directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
-fn make_parents(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)
+/// Empties the staging area. A file system that is read-only needs none.
+fn clear(staging: &Path) -> io::Result<()> {
+    let cleared = match fs::remove_dir_all(staging) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fs::create_dir(staging),
+    };
+    match cleared {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+        done => done,
+    }
 }
 
 #[async_trait]
