@@ -17,6 +17,7 @@ pub(super) struct Locks {
     hasher: RandomState,
     repositories: [RwLock<()>; STRIPES],
     tags: [Mutex<()>; STRIPES],
+    examinations: [Mutex<()>; STRIPES],
 }
 
 impl Default for Locks {
@@ -25,6 +26,7 @@ impl Default for Locks {
             hasher: RandomState::new(),
             repositories: std::array::from_fn(|_| RwLock::default()),
             tags: std::array::from_fn(|_| Mutex::default()),
+            examinations: std::array::from_fn(|_| Mutex::default()),
         }
     }
 }
@@ -38,6 +40,11 @@ impl Locks {
     /// For removing links from a repository.
     pub(super) async fn removing_from(&self, repository: &Name) -> RwLockWriteGuard<'_, ()> {
         self.repositories[self.stripe(repository)].write().await
+    }
+
+    /// For reading through the manifests of a repository.
+    pub(super) async fn examining(&self, repository: &Name) -> MutexGuard<'_, ()> {
+        self.examinations[self.stripe(repository)].lock().await
     }
 
     /// For changing some tags of a repository. Taken in the order of the table, so that two holders never wait for each other.

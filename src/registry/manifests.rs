@@ -76,11 +76,25 @@ impl Default for ManifestCache {
 impl Repository {
     /// The manifest that a reference names.
     pub async fn manifest(&self, reference: &Reference) -> Result<StoredManifest, Error> {
+        match reference {
+            Reference::Digest(digest) => self.manifest_of(reference, digest.clone()).await,
+            Reference::Tag(tag) => {
+                let unknown = || Error::ManifestUnknown(reference.clone());
+                let digest = self.name_of(tag).await?.ok_or_else(unknown)?;
+                match self.manifest_of(reference, digest.clone()).await {
+                    // The tag may have been moved, and what it pointed to deleted, since we looked.
+                    Err(Error::ManifestUnknown(_)) => match self.name_of(tag).await? {
+                        Some(now) if now != digest => self.manifest_of(reference, now).await,
+                        _ => Err(unknown()),
+                    },
+                    found => found,
+                }
+            }
+        }
+    }
+
+    async fn manifest_of(&self, reference: &Reference, digest: Digest) -> Result<StoredManifest, Error> {
         let unknown = || Error::ManifestUnknown(reference.clone());
-        let digest = match reference {
-            Reference::Tag(tag) => self.name_of(tag).await?.ok_or_else(unknown)?,
-            Reference::Digest(digest) => digest.clone(),
-        };
         let canonical = self.follow(&layout::revision_link(&self.name, &digest)).await?.ok_or_else(unknown)?;
         let content = self.content(&canonical).await?.ok_or_else(unknown)?;
         Ok(StoredManifest { digest, media_type: content.0.clone(), bytes: content.1.clone() })
@@ -126,7 +140,7 @@ impl Repository {
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let content = Arc::new((Manifest::stored(&bytes)?.media_type().clone(), bytes));
+        let content = Arc::new((Manifest::stored_media_type(&bytes), bytes));
         cache.insert(canonical.clone(), Arc::clone(&content));
         Ok(Some(content))
     }

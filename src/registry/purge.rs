@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{Error, PurgeEffect, Registry, Repository, UploadPurging};
@@ -40,22 +40,33 @@ impl Repository {
         };
         for entry in entries {
             let Ok(id) = entry.name.parse::<Uuid>() else { continue };
-            let begun = self.begun(id).await?;
-            let is_old = begun.is_some_and(|begun| now.duration_since(begun).is_ok_and(|age| age > rules.age));
-            // The lease keeps everybody from going on with it meanwhile; who holds one already goes on.
-            let lease = if is_old { self.registry.uploads.lease(id).ok() } else { None };
-            let Some(lease) = lease else {
-                report.kept += 1;
-                continue;
-            };
-            if rules.effect == PurgeEffect::Remove {
-                lease.forget();
-                self.storage().delete(&layout::upload(&self.name, id).session, Durability::Relaxed).await?;
+            match self.purge_upload(id, rules, now).await {
+                Ok(true) => {
+                    info!(repo.name = %self.name, upload.id = %id, effect = ?rules.effect, "an abandoned upload is purged");
+                    report.purged.push((self.name.clone(), entry.name));
+                }
+                Ok(false) => report.kept += 1,
+                Err(error) => {
+                    warn!(repo.name = %self.name, upload.id = %id, %error, "an upload cannot be purged and is passed over");
+                    report.kept += 1;
+                }
             }
-            info!(repo.name = %self.name, upload.id = %id, effect = ?rules.effect, "an abandoned upload is purged");
-            report.purged.push((self.name.clone(), entry.name));
         }
         Ok(())
+    }
+
+    /// Whether an upload was too old. Its lease comes first: it keeps everybody from going on with it, and its time from changing.
+    async fn purge_upload(&self, id: Uuid, rules: UploadPurging, now: SystemTime) -> Result<bool, Error> {
+        let Ok(lease) = self.registry.uploads.lease(id) else { return Ok(false) };
+        let begun = self.begun(id).await?;
+        if !begun.is_some_and(|begun| now.duration_since(begun).is_ok_and(|age| age > rules.age)) {
+            return Ok(false);
+        }
+        if rules.effect == PurgeEffect::Remove {
+            lease.forget();
+            self.storage().delete(&layout::upload(&self.name, id).session, Durability::Relaxed).await?;
+        }
+        Ok(true)
     }
 
     async fn begun(&self, id: Uuid) -> Result<Option<SystemTime>, Error> {

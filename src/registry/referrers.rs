@@ -21,15 +21,24 @@ use crate::storage::{Durability, layout};
 /// How many revisions are remembered as looked at, over all repositories.
 const REMEMBERED: u64 = 100_000;
 
+/// What a repository counts for at most, so that the largest is remembered too.
+const LARGEST: usize = 25_000;
+
 /// The revisions that this process has looked at, by repository.
 #[derive(Debug)]
 pub(super) struct Examined(Cache<String, Arc<HashSet<Digest>>>);
 
 impl Default for Examined {
     fn default() -> Self {
-        let weight = |_: &String, revisions: &Arc<HashSet<Digest>>| u32::try_from(revisions.len() + 1).unwrap_or(u32::MAX);
+        let weight = |_: &String, revisions: &Arc<HashSet<Digest>>| revisions.len().clamp(1, LARGEST) as u32;
         Self(Cache::builder().max_capacity(REMEMBERED).weigher(weight).time_to_idle(Duration::from_secs(3600)).build())
     }
+}
+
+/// A manifest with the one that it refers to.
+struct Referrer {
+    subject: Digest,
+    descriptor: Descriptor,
 }
 
 /// The list that a client keeps under a tag where a registry has no referrers API.
@@ -42,9 +51,11 @@ struct FallbackIndex {
 impl Repository {
     /// The manifests that refer to a subject, sorted by digest; none for an unknown one.
     pub async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
-        self.complete_referrers().await?;
+        let repository = self.clone();
+        let left = finish(async move { repository.complete_referrers().await }).await?;
+        let left = left.into_iter().filter(|one| one.subject == *subject).map(|one| one.descriptor);
         let mut found = BTreeMap::new();
-        for descriptor in self.entered_referrers(subject).await?.into_iter().chain(self.fallback_referrers(subject).await?) {
+        for descriptor in self.entered_referrers(subject).await?.into_iter().chain(left).chain(self.fallback_referrers(subject).await?) {
             if !found.contains_key(&descriptor.digest) && self.has_manifest(&descriptor.digest).await? {
                 found.insert(descriptor.digest.clone(), descriptor);
             }
@@ -100,63 +111,70 @@ impl Repository {
         }
     }
 
-    /// Reads the revisions that have come since the marker was written, and enters those that have a subject.
-    async fn complete_referrers(&self) -> Result<(), Error> {
+    /// Reads the revisions that have come since the marker was written, and enters those that have a subject. Those that could not
+    /// be entered, on a store that takes no writes, are returned.
+    async fn complete_referrers(&self) -> Result<Vec<Referrer>, Error> {
+        // One reader a repository: whoever waited finds the marker that the one before has written.
+        let _guard = self.registry.locks.examining(&self.name).await;
         let state = self.state_of_revisions().await?;
         let marker = layout::referrers_marker(&self.name);
         match self.storage().read(&marker).await {
-            Ok(content) if content == state.as_bytes() => return Ok(()),
+            Ok(content) if content == state.as_bytes() => return Ok(Vec::new()),
             Err(error) if !error.is_not_found() => return Err(error.into()),
-            _ if state.is_empty() => return Ok(()),
+            _ if state.is_empty() => return Ok(Vec::new()),
             _ => {}
         }
-        let repository = self.clone();
-        finish(async move {
-            let _guard = repository.registry.locks.adding_to(&repository.name).await;
-            repository.examine().await?;
-            // Where it cannot be written, as on a read-only file system, the next request looks again.
-            if let Err(error) = repository.storage().write(&marker, Bytes::from(state), Durability::Relaxed).await {
-                warn!(%error, "the referrers of a repository are known but cannot be marked as complete");
-            }
-            Ok(())
-        })
-        .await
+        let left = self.examine().await?;
+        if left.is_empty()
+            && self.ensure_writable().is_ok()
+            && let Err(error) = self.storage().write(&marker, Bytes::from(state), Durability::Relaxed).await
+        {
+            warn!(%error, "the referrers of a repository are known but cannot be marked as complete");
+        }
+        Ok(left)
     }
 
-    async fn examine(&self) -> Result<(), Error> {
+    async fn examine(&self) -> Result<Vec<Referrer>, Error> {
         let seen = self.registry.examined.0.get(self.name.as_str()).unwrap_or_default();
         let mut now_seen = HashSet::clone(&seen);
+        let mut left = Vec::new();
         let mut aliased = HashSet::new();
-        for digest in self.revisions(Algorithm::Sha512).await? {
-            if let Some(canonical) = self.follow(&layout::revision_link(&self.name, &digest)).await? {
-                aliased.insert(canonical);
-                self.examine_revision(&digest, &seen, &mut now_seen).await?;
-            }
+        let named = self.revisions(Algorithm::Sha512).await?;
+        for digest in &named {
+            aliased.extend(self.follow(&layout::revision_link(&self.name, digest)).await?);
         }
-        for digest in self.revisions(Algorithm::Sha256).await? {
-            if !aliased.contains(&digest) {
-                self.examine_revision(&digest, &seen, &mut now_seen).await?;
+        let others = self.revisions(Algorithm::Sha256).await?.into_iter().filter(|digest| !aliased.contains(digest));
+        for digest in named.into_iter().chain(others).filter(|digest| !seen.contains(digest)) {
+            let Some(manifest) = self.stored_manifest(&digest).await? else { continue };
+            match self.enter_if_writable(&manifest, &digest).await {
+                Ok(()) => {
+                    now_seen.insert(digest);
+                }
+                Err(referrer) => left.push(referrer),
             }
         }
         self.registry.examined.0.insert(self.name.as_str().to_owned(), Arc::new(now_seen));
-        Ok(())
+        Ok(left)
     }
 
-    async fn examine_revision(&self, digest: &Digest, seen: &HashSet<Digest>, now_seen: &mut HashSet<Digest>) -> Result<(), Error> {
-        if seen.contains(digest) {
-            return Ok(());
-        }
-        let Some(canonical) = self.follow(&layout::revision_link(&self.name, digest)).await? else { return Ok(()) };
-        let bytes = match self.storage().read(&layout::blob_data(&canonical)).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(error.into()),
+    /// Enters what was found by looking; gives it back where it cannot be written.
+    async fn enter_if_writable(&self, (manifest, size): &(Manifest, u64), digest: &Digest) -> Result<(), Referrer> {
+        let Some(subject) = manifest.subject() else { return Ok(()) };
+        let entered = match self.ensure_writable() {
+            Ok(()) => self.enter_referrer(manifest, digest, *size).await,
+            Err(error) => Err(error),
         };
-        if let Ok(manifest) = Manifest::stored(&bytes) {
-            self.enter_referrer(&manifest, digest, bytes.len() as u64).await?;
+        entered.map_err(|_| Referrer { subject: subject.clone(), descriptor: manifest.as_referrer(digest.clone(), *size) })
+    }
+
+    /// A manifest of this repository and its length, if it can be read as one.
+    async fn stored_manifest(&self, digest: &Digest) -> Result<Option<(Manifest, u64)>, Error> {
+        let Some(canonical) = self.follow(&layout::revision_link(&self.name, digest)).await? else { return Ok(None) };
+        match self.storage().read(&layout::blob_data(&canonical)).await {
+            Ok(bytes) => Ok(Manifest::stored(&bytes).ok().map(|manifest| (manifest, bytes.len() as u64))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        now_seen.insert(digest.clone());
-        Ok(())
     }
 
     /// A text that changes whenever a revision comes that was not there before; empty where there are none.

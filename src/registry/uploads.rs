@@ -24,6 +24,9 @@ use crate::storage::{Content, Upload, layout};
 /// How many bytes are gathered before they are hashed and written.
 const PIECE: usize = 256 * 1024;
 
+/// How long a body may pause: a client that is gone without a word must not keep the next one from its upload.
+const STALL: Duration = Duration::from_secs(60);
+
 /// How many bytes are hashed before others get their turn: some 30 µs, or 200 µs without instructions for it.
 const HASHED_AT_ONCE: usize = 64 * 1024;
 
@@ -259,7 +262,11 @@ impl Session {
                 repository.remove_upload(&writer.lease).await?;
                 return Err(Error::DigestMismatch { expected, actual });
             }
-            open.upload.commit_to(&layout::blob_data(&canonical)).await?;
+            if let Err(error) = open.upload.commit_to(&layout::blob_data(&canonical)).await {
+                // Bytes that could not be synced once are not trusted again, even if a second try says they are on disk.
+                repository.remove_upload(&writer.lease).await.ok();
+                return Err(error.into());
+            }
             let (linked, removed) =
                 futures_util::join!(repository.link_blob(&expected, &canonical), repository.remove_upload(&writer.lease));
             linked.and(removed)
@@ -281,10 +288,11 @@ where
 {
     let mut piece = Piece::default();
     let end = loop {
-        match body.next().await {
-            Some(Ok(bytes)) => piece.push(bytes),
-            Some(Err(error)) => break Some(Err(Error::BodyBroken(error.to_string()))),
-            None => break Some(Ok(())),
+        match tokio::time::timeout(STALL, body.next()).await {
+            Ok(Some(Ok(bytes))) => piece.push(bytes),
+            Ok(Some(Err(error))) => break Some(Err(Error::BodyBroken(error.to_string()))),
+            Ok(None) => break Some(Ok(())),
+            Err(_) => break Some(Err(Error::BodyBroken("nothing more comes".to_owned()))),
         }
         if piece.len() >= PIECE {
             break None;
