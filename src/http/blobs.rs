@@ -51,14 +51,14 @@ pub(super) async fn delete(access: Access<Delete>, request: HttpRequest) -> Resu
 
 /// The answer that needs no content: 304 when the client has it, 412 when it wants another one.
 pub(super) fn precondition(headers: &HeaderMap, digest: &Digest) -> Option<HttpResponse> {
+    let mut if_match = headers.get_all(IF_MATCH).peekable();
+    if if_match.peek().is_some() && !if_match.any(|value| value.to_str().is_ok_and(|list| names(list, digest))) {
+        return Some(HttpResponse::PreconditionFailed().finish());
+    }
     if headers.get_all(IF_NONE_MATCH).any(|value| value.to_str().is_ok_and(|list| names(list, digest))) {
         let mut response = HttpResponse::NotModified();
         response.insert_header((ETAG, etag(digest))).insert_header(("docker-content-digest", digest.as_str()));
         return Some(response.finish());
-    }
-    let mut if_match = headers.get_all(IF_MATCH).peekable();
-    if if_match.peek().is_some() && !if_match.any(|value| value.to_str().is_ok_and(|list| names(list, digest))) {
-        return Some(HttpResponse::PreconditionFailed().finish());
     }
     None
 }

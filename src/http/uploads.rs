@@ -26,7 +26,15 @@ pub(super) async fn begin(access: Access<Push>, request: HttpRequest, body: Payl
         Some(text) => {
             let digest = text.parse().map_err(|_| Error::DigestInvalid)?;
             let session = access.repository().begin_upload(OffsetDateTime::now_utc()).await?;
-            session.append(body).await?.finish(&digest).await?;
+            let id = session.status().id;
+            match session.append(body).await {
+                Ok(session) => session.finish(&digest).await?,
+                Err(error) => {
+                    // The client has not learned where to go on.
+                    access.repository().cancel_upload(id).await.ok();
+                    return Err(error.into());
+                }
+            }
             Ok(created(&access, &request, &state, &digest))
         }
         None => {

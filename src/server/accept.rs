@@ -26,6 +26,9 @@ use super::clocked::{Clocked, Clocks};
 use crate::http::{self, AppState, ConnectionInfo, Scheme};
 use crate::tls::Certificate;
 
+/// How long a client may take to shake hands.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long a client may take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -89,10 +92,14 @@ impl Connections {
         socket.prepare();
         let stream = Clocked::new(socket, self.clocks, seat);
         let Some(certificate) = &self.certificate else { return Ok((Connection::Plain(stream, peer), peer)) };
-        match TlsAcceptor::from(certificate.config()).accept(stream).await {
-            Ok(stream) => Ok((Connection::Tls(Box::new(stream), peer), peer)),
-            Err(error) => {
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(certificate.config()).accept(stream)).await {
+            Ok(Ok(stream)) => Ok((Connection::Tls(Box::new(stream), peer), peer)),
+            Ok(Err(error)) => {
                 debug!(client.address = ?peer, %error, "a TLS handshake failed");
+                Err(())
+            }
+            Err(_) => {
+                debug!(client.address = ?peer, "a TLS handshake took too long");
                 Err(())
             }
         }

@@ -11,6 +11,7 @@ mod secret;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -124,7 +125,7 @@ impl Server {
         self.serving.await.context("the server task ended early")?.context("the server failed")
     }
 
-    async fn until_signalled(self) -> Result<()> {
+    async fn until_signalled(mut self) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
@@ -132,7 +133,8 @@ impl Server {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => self.reload().await,
+                _ = hang_up.recv() => self.background.reload().await,
+                ended = &mut self.serving => return ended.context("the server task ended early")?.context("the server failed"),
             }
         }
         info!(drain.timeout_s = self.drain_timeout.as_secs(), "the registry stops");
@@ -190,11 +192,9 @@ fn lacks_family(error: &io::Error) -> bool {
 }
 
 fn bind_unix(path: &Path) -> Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("http.addr: {} is in the way", path.display()));
-        }
-        _ => {}
+    // Only a socket that an earlier server left is cleared away.
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
+        std::fs::remove_file(path).with_context(|| format!("http.addr: {} is in the way", path.display()))?;
     }
     UnixListener::bind(path).with_context(|| format!("http.addr: cannot listen on {}", path.display()))
 }
