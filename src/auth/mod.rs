@@ -13,6 +13,7 @@ mod htpasswd;
 mod identity;
 mod keys;
 mod password_file;
+mod pattern;
 pub mod policy;
 mod public_key;
 mod refresh;
@@ -27,6 +28,7 @@ pub use authorization::Problem;
 pub use error::{Error, KeyFault, TokenFault};
 pub use identity::{Action, Caller, Identity, Resource};
 pub use password_file::{EntryFault, PasswordFile, PasswordHash, User, UserName};
+pub use pattern::Pattern;
 pub use policy::Decision;
 pub use token::{Grant, IssuedToken, Offline, TokenRequest, TokenService};
 
