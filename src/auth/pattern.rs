@@ -99,7 +99,8 @@ impl Pattern {
 /// Matches with one place to go back to for each kind of star: what an earlier star could take, a later one of its kind can as well.
 fn glob(tokens: &[Token], text: &[u8]) -> bool {
     let (mut at, mut read) = (0, 0);
-    let (mut star, mut double): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
+    let mut star: Option<(usize, usize)> = None;
+    let mut double: Option<(usize, usize)> = None;
     loop {
         match tokens.get(at) {
             Some(Token::DoubleStar) => {
