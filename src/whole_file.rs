@@ -1,9 +1,11 @@
-//! Small files of ours that are replaced whole or not at all: keys, password files, what `--dev` makes. All of it blocks.
+//! Small files of ours that are replaced whole or not at all: keys, password files, what `--dev` makes; and how to tell that
+//! one has been replaced. All of it blocks.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Only the owner reads and writes.
 pub(crate) const PRIVATE: u32 = 0o600;
@@ -15,7 +17,7 @@ pub(crate) const PUBLIC: u32 = 0o644;
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let target = follow(path)?;
     let parent = parent_of(&target);
-    DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    make_directory(parent)?;
     let mut staged_name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
     staged_name.push(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
     let staged = parent.join(staged_name);
@@ -28,19 +30,55 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
     File::open(parent)?.sync_all()
 }
 
+/// Makes a directory that is missing, with its parents, for the owner alone.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    inode: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Ok(Self { inode: (metadata.dev(), metadata.ino()), size: metadata.size(), modified })
+    }
+
+    /// Whether a second write may hide behind the same time.
+    pub(crate) fn is_young(&self, now: SystemTime) -> bool {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+        (0..=SETTLING).contains(&(now - self.modified.0))
+    }
+
+    /// Whether a file may be another than the one of a stamp; of none, that the file was missing.
+    pub(crate) fn changed(path: &Path, seen: Option<Self>, now: SystemTime) -> bool {
+        let current = Self::of(path).ok();
+        current != seen || current.is_some_and(|stamp| stamp.is_young(now))
+    }
+}
+
+/// For how many seconds after a change a file is taken for one that may have changed again.
+const SETTLING: i64 = 2;
+
 fn stage(staged: &Path, content: &[u8], mode: u32, target: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(staged)?;
-    let mode = match metadata_of(target)? {
-        Some(old) => {
-            // The file does not change hands because root edits it.
-            let new = file.metadata()?;
-            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-                fchown(&file, Some(old.uid()), Some(old.gid()))?;
-            }
-            old.permissions().mode() & 0o777
-        }
-        None => mode,
-    };
+    let old = metadata_of(target)?;
+    // The file does not change hands because root edits it, and a new one is for whoever its directory is for.
+    let owner = old.as_ref().map_or_else(|| fs::metadata(parent_of(target)), |old| Ok(old.clone()))?;
+    let new = file.metadata()?;
+    if old.is_some() && (owner.uid(), owner.gid()) != (new.uid(), new.gid()) {
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    } else if owner.uid() != new.uid() {
+        // Only root can; for others the file stays theirs.
+        let _ = fchown(&file, Some(owner.uid()), Some(owner.gid()));
+    }
+    let mode = old.map_or(mode, |old| old.permissions().mode() & 0o777);
     file.write_all(content)?;
     // Not left to the umask.
     file.set_permissions(Permissions::from_mode(mode))?;

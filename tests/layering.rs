@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: [(&str, &[&str]); 10] = [
     ("main", &["cli"]),
     ("cli", &["server", "config", "auth", "whole_file"]),
-    ("server", &["config", "http", "auth", "registry", "storage", "tls", "telemetry", "blocking"]),
+    ("server", &["config", "http", "auth", "registry", "storage", "tls", "telemetry", "blocking", "whole_file"]),
     ("config", &["http", "auth", "registry", "storage", "tls", "telemetry"]),
     ("http", &["auth", "registry", "oci", "telemetry"]),
     ("auth", &["oci", "blocking", "whole_file"]),

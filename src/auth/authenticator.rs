@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Options;
+use super::accounts::{Account, Accounts};
 use super::authorization::{self, Credentials, Problem};
-use super::error::{Error, TokenFault};
+use super::error::Error;
 use super::foreign::ForeignTokens;
-use super::htpasswd::Passwords;
-use super::identity::{Caller, Identity, Rights};
+use super::identity::{Caller, Identity, Proof, Rights, Visit};
+use super::rules::Rules;
 use super::token::TokenService;
+use super::{HtpasswdOptions, Options, TokenRealm};
 
 /// Says who asks, and how to ask who does not say.
 pub struct Authenticator {
@@ -18,41 +19,48 @@ pub struct Authenticator {
 
 enum Mode {
     Open,
-    Passwords { realm: String, passwords: Arc<Passwords>, tokens: Option<Box<TokenService>> },
+    Own(Box<Own>),
     Foreign(Box<ForeignTokens>),
 }
 
+/// Everybody of our own.
+struct Own {
+    realm: String,
+    accounts: Arc<Accounts>,
+    tokens: Option<TokenService>,
+    /// Whether the token realm was asked for; otherwise it is open as long as a rule speaks of anonymous callers.
+    is_realm_asked_for: bool,
+}
+
 impl Authenticator {
-    /// Reads the files; makes a missing password file and a missing signing key.
-    pub async fn open(options: &Options) -> Result<Self, Error> {
+    /// Reads the files; makes a missing password file and a missing signing key. What refresh tokens are made with comes of the secret.
+    pub async fn open(options: &Options, secret: &[u8]) -> Result<Self, Error> {
         let mode = match options {
             Options::Open => Mode::Open,
-            Options::Htpasswd(options) => {
-                let passwords = Arc::new(Passwords::open(&options.path).await?);
-                let tokens = match &options.token_service {
-                    Some(service) => Some(Box::new(TokenService::open(service, Arc::clone(&passwords)).await?)),
-                    None => None,
-                };
-                Mode::Passwords { realm: options.realm.clone(), passwords, tokens }
-            }
+            Options::Htpasswd(options) => Mode::Own(Box::new(Own::open(options, secret).await?)),
             Options::Token(options) => Mode::Foreign(Box::new(ForeignTokens::open(options).await?)),
         };
         Ok(Self { mode })
     }
 
     /// Who a request comes from: nobody without credentials, an error with bad ones.
-    pub async fn authenticate(&self, authorization: Option<&str>, now: SystemTime) -> Result<Caller, Error> {
-        if let Mode::Open = self.mode {
-            return Ok(Caller::new(Identity::Anonymous, Rights::Everything));
-        }
-        match Credentials::parse(authorization)? {
-            Credentials::Nobody => Ok(Caller::new(Identity::Anonymous, Rights::Policy)),
-            Credentials::Basic { user, password } => {
-                let Mode::Passwords { passwords, .. } = &self.mode else { return Err(Error::UnsupportedScheme) };
-                passwords.verify(&user, &password, now).await?;
-                Ok(Caller::new(Identity::User(user), Rights::Policy))
-            }
-            Credentials::Bearer(token) => self.verify(token, now),
+    ///
+    /// A client certificate counts where there are no other credentials.
+    pub async fn authenticate(&self, authorization: Option<&str>, visit: &Visit) -> Result<Caller, Error> {
+        let nobody = |rights| Caller::new(Identity::Anonymous, rights, Arc::default(), visit.source);
+        match &self.mode {
+            Mode::Open => Ok(nobody(Rights::Everything)),
+            Mode::Own(own) => own.authenticate(authorization, visit).await,
+            Mode::Foreign(tokens) => match Credentials::parse(authorization)? {
+                Credentials::Nobody => Ok(nobody(Rights::Rules)),
+                Credentials::Basic { .. } => Err(Error::UnsupportedScheme),
+                Credentials::Bearer(token) => {
+                    let verified = tokens.verify(token, visit.now)?;
+                    let identity = Identity::of_subject(verified.subject().to_owned());
+                    let rights = Rights::Foreign(verified.scopes());
+                    Ok(Caller::new(identity, rights, Arc::default(), visit.source).proven(Proof::Token))
+                }
+            },
         }
     }
 
@@ -62,12 +70,7 @@ impl Authenticator {
     pub fn challenge(&self, origin: &str, scopes: &[String], problem: Option<Problem>) -> Option<String> {
         match &self.mode {
             Mode::Open => None,
-            Mode::Passwords { realm, tokens: None, .. } => Some(authorization::basic_challenge(realm)),
-            Mode::Passwords { tokens: Some(tokens), .. } => {
-                let options = tokens.options();
-                let realm = options.realm.clone().unwrap_or_else(|| format!("{origin}/auth/token"));
-                Some(authorization::bearer_challenge(&realm, &options.service, scopes, problem))
-            }
+            Mode::Own(own) => Some(own.challenge(origin, scopes, problem)),
             Mode::Foreign(tokens) => {
                 let options = tokens.options();
                 let realm = match &options.auto_redirect {
@@ -79,11 +82,18 @@ impl Authenticator {
         }
     }
 
-    /// The token realm, when it is in the box.
+    /// The token realm, when it is in the box and open.
     pub fn tokens(&self) -> Option<&TokenService> {
         match &self.mode {
-            Mode::Passwords { tokens, .. } => tokens.as_deref(),
+            Mode::Own(own) => own.realm(),
             Mode::Open | Mode::Foreign(_) => None,
+        }
+    }
+
+    /// Puts other rules in the place of the old ones, for requests that come from now on. Without accounts there are none.
+    pub fn set_rules(&self, rules: Rules) {
+        if let Mode::Own(own) = &self.mode {
+            own.accounts.set_rules(rules);
         }
     }
 
@@ -91,33 +101,96 @@ impl Authenticator {
     pub async fn reload(&self) -> Result<(), Error> {
         match &self.mode {
             Mode::Open => Ok(()),
-            Mode::Passwords { passwords, tokens, .. } => {
-                let read = passwords.reload().await;
-                let keys = match tokens {
+            Mode::Own(own) => {
+                let passwords = own.accounts.reload_passwords().await;
+                let robots = own.accounts.robots().reload().await;
+                let keys = match &own.tokens {
                     Some(tokens) => tokens.reload().await,
                     None => Ok(()),
                 };
-                read.and(keys)
+                passwords.and(robots).and(keys)
             }
             Mode::Foreign(tokens) => tokens.reload().await,
+        }
+    }
+
+    /// Reads what has changed, and may be used as often as once a second. Errors are those of [`reload`](Self::reload).
+    pub async fn refresh(&self, now: SystemTime) -> Result<(), Error> {
+        let Mode::Own(own) = &self.mode else { return Ok(()) };
+        let accounts = own.accounts.refresh(now).await;
+        match &own.tokens {
+            Some(tokens) => accounts.and(tokens.refresh(now).await),
+            None => accounts,
+        }
+    }
+
+    /// Reads machine tokens and signing keys again, whether they changed or not.
+    pub async fn reload_tokens(&self, now: SystemTime) -> Result<(), Error> {
+        let Mode::Own(own) = &self.mode else { return Ok(()) };
+        own.accounts.robots().reload().await?;
+        match &own.tokens {
+            Some(tokens) => tokens.refresh(now).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes down when machine tokens were last used.
+    pub async fn save_uses(&self) -> Result<(), Error> {
+        match &self.mode {
+            Mode::Own(own) => own.accounts.robots().save_uses().await,
+            Mode::Open | Mode::Foreign(_) => Ok(()),
         }
     }
 
     /// How many password hashes have been computed.
     pub fn password_hashes(&self) -> u64 {
         match &self.mode {
-            Mode::Passwords { passwords, .. } => passwords.hashes(),
+            Mode::Own(own) => own.accounts.hashes(),
             Mode::Open | Mode::Foreign(_) => 0,
         }
     }
+}
 
-    fn verify(&self, token: &str, now: SystemTime) -> Result<Caller, Error> {
-        let verified: Result<Caller, TokenFault> = match &self.mode {
-            Mode::Passwords { tokens: Some(tokens), .. } => tokens.verify(token, now),
-            Mode::Foreign(tokens) => tokens.verify(token, now),
-            Mode::Open | Mode::Passwords { tokens: None, .. } => return Err(Error::UnsupportedScheme),
+/// The login name that an `Authorization` claims, for the log: it proves nothing.
+pub fn claimed_user(authorization: Option<&str>) -> Option<String> {
+    match Credentials::parse(authorization) {
+        Ok(Credentials::Basic { user, .. }) => Some(user),
+        _ => None,
+    }
+}
+
+impl Own {
+    async fn open(options: &HtpasswdOptions, secret: &[u8]) -> Result<Self, Error> {
+        let accounts = Arc::new(Accounts::open(options).await?);
+        let tokens = match &options.token_service {
+            Some(service) => Some(TokenService::open(service, Arc::clone(&accounts), secret).await?),
+            None => None,
         };
-        Ok(verified?)
+        let is_realm_asked_for = options.token_realm == TokenRealm::Open;
+        Ok(Self { realm: options.realm.clone(), accounts, tokens, is_realm_asked_for })
+    }
+
+    async fn authenticate(&self, authorization: Option<&str>, visit: &Visit) -> Result<Caller, Error> {
+        let account = match Credentials::parse(authorization)? {
+            Credentials::Nobody => Account::of_connection(visit),
+            Credentials::Basic { user, password } => self.accounts.login(&user, &password, visit).await?,
+            Credentials::Bearer(token) => {
+                let tokens = self.realm().ok_or(Error::UnsupportedScheme)?;
+                return Ok(self.accounts.bearer(&*tokens.verify(token, visit.now)?, visit)?);
+            }
+        };
+        Ok(self.accounts.caller(account, Rights::Rules, visit))
+    }
+
+    fn realm(&self) -> Option<&TokenService> {
+        self.tokens.as_ref().filter(|_| self.is_realm_asked_for || self.accounts.speak_of_anonymous())
+    }
+
+    fn challenge(&self, origin: &str, scopes: &[String], problem: Option<Problem>) -> String {
+        let Some(tokens) = self.realm() else { return authorization::basic_challenge(&self.realm) };
+        let options = tokens.options();
+        let realm = options.realm.clone().unwrap_or_else(|| format!("{origin}/auth/token"));
+        authorization::bearer_challenge(&realm, &options.service, scopes, problem)
     }
 }
 
@@ -130,9 +203,9 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
-    use crate::auth::identity::{Action, Resource};
+    use crate::auth::identity::{Action, Resource, Source};
     use crate::auth::policy::{self, Decision};
-    use crate::auth::{ForeignTokenOptions, Grant, HtpasswdOptions, Offline, TokenRequest, TokenServiceOptions, entries};
+    use crate::auth::{ForeignTokenOptions, Grant, LoginLimits, Offline, TokenFault, TokenRequest, TokenServiceOptions, entries};
 
     const ORIGIN: &str = "https://host:5000/prefix";
 
@@ -140,15 +213,29 @@ mod tests {
         format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
     }
 
-    fn now() -> SystemTime {
-        SystemTime::now()
+    fn now() -> Visit {
+        let source = Source::direct(std::net::Ipv4Addr::LOCALHOST.into());
+        Visit { source, certificate: None, now: SystemTime::now() }
+    }
+
+    async fn opened(options: &Options) -> Authenticator {
+        Authenticator::open(options, b"secret").await.unwrap()
     }
 
     async fn passwords(dir: &tempfile::TempDir, realm_in_the_box: Option<TokenServiceOptions>) -> Authenticator {
         let path = dir.path().join("htpasswd");
         fs::write(&path, format!("alice:{}\n", entries::hash("pw", 4).unwrap())).unwrap();
-        let options = HtpasswdOptions { realm: "the realm".into(), path, token_service: realm_in_the_box };
-        Authenticator::open(&Options::Htpasswd(options)).await.unwrap()
+        let token_realm = if realm_in_the_box.is_some() { TokenRealm::Open } else { TokenRealm::ForAnonymous };
+        let options = HtpasswdOptions {
+            realm: "the realm".into(),
+            path,
+            token_service: realm_in_the_box,
+            token_realm,
+            rules: Rules::unwritten(),
+            state: dir.path().to_owned(),
+            logins: LoginLimits::default(),
+        };
+        opened(&Options::Htpasswd(options)).await
     }
 
     fn realm_in(dir: &tempfile::TempDir) -> TokenServiceOptions {
@@ -164,9 +251,9 @@ mod tests {
 
     #[tokio::test]
     async fn without_access_control_any_header_passes_and_there_is_no_challenge() {
-        let open = Authenticator::open(&Options::Open).await.unwrap();
+        let open = opened(&Options::Open).await;
         for header in [None, Some("Basic !"), Some("Bearer x")] {
-            let caller = open.authenticate(header, now()).await.unwrap();
+            let caller = open.authenticate(header, &now()).await.unwrap();
             assert_eq!(policy::decide(&caller, &Resource::Catalog, Action::Pull), Decision::Allowed);
         }
         assert_eq!(open.challenge(ORIGIN, &[], None), None);
@@ -176,14 +263,14 @@ mod tests {
     async fn passwords_alone_mean_basic() {
         let dir = tempfile::tempdir().unwrap();
         let auth = passwords(&dir, None).await;
-        let caller = auth.authenticate(Some(&basic("alice", "pw")), now()).await.unwrap();
+        let caller = auth.authenticate(Some(&basic("alice", "pw")), &now()).await.unwrap();
         assert_eq!((caller.identity().name(), policy::decide_base(&caller)), (Some("alice"), Decision::Allowed));
         for nobody in [None, Some(basic("", ""))] {
-            let caller = auth.authenticate(nobody.as_deref(), now()).await.unwrap();
+            let caller = auth.authenticate(nobody.as_deref(), &now()).await.unwrap();
             assert_eq!(policy::decide_base(&caller), Decision::Unauthenticated);
         }
-        assert!(matches!(auth.authenticate(Some(&basic("alice", "no")), now()).await, Err(Error::WrongCredentials)));
-        assert!(matches!(auth.authenticate(Some("Bearer a.b.c"), now()).await, Err(Error::UnsupportedScheme)));
+        assert!(matches!(auth.authenticate(Some(&basic("alice", "no")), &now()).await, Err(Error::WrongCredentials)));
+        assert!(matches!(auth.authenticate(Some("Bearer a.b.c"), &now()).await, Err(Error::UnsupportedScheme)));
         assert_eq!(auth.challenge(ORIGIN, &["repository:a:pull".into()], None).unwrap(), "Basic realm=\"the realm\"");
         assert!(auth.tokens().is_none());
     }
@@ -192,14 +279,14 @@ mod tests {
     async fn a_realm_in_the_box_takes_its_tokens_and_passwords_too() {
         let dir = tempfile::tempdir().unwrap();
         let auth = passwords(&dir, Some(realm_in(&dir))).await;
-        assert!(auth.authenticate(Some(&basic("alice", "pw")), now()).await.is_ok());
+        assert!(auth.authenticate(Some(&basic("alice", "pw")), &now()).await.is_ok());
         let grant = Grant::Password { user: "alice", password: "pw" };
         let request = TokenRequest { grant, service: Some("other"), scopes: vec![], access: Offline::NotWanted, client_id: None };
-        let issued = auth.tokens().unwrap().issue(request, now()).await.unwrap();
+        let issued = auth.tokens().unwrap().issue(request, &now()).await.unwrap();
         assert_eq!(auth.password_hashes(), 1, "one password is hashed once for Basic and the realm");
-        let caller = auth.authenticate(Some(&format!("bearer {}", issued.token)), now()).await.unwrap();
+        let caller = auth.authenticate(Some(&format!("bearer {}", issued.token)), &now()).await.unwrap();
         assert_eq!((caller.identity().name(), policy::decide_base(&caller)), (Some("alice"), Decision::Allowed));
-        let refused = auth.authenticate(Some("Bearer a.b.c"), now()).await;
+        let refused = auth.authenticate(Some("Bearer a.b.c"), &now()).await;
         assert!(matches!(refused, Err(Error::InvalidToken(TokenFault::Malformed))));
     }
 
@@ -229,13 +316,13 @@ mod tests {
             signing_algorithms: vec![],
             auto_redirect: None,
         };
-        let auth = Authenticator::open(&Options::Token(options.clone())).await.unwrap();
-        assert!(matches!(auth.authenticate(Some(&basic("alice", "pw")), now()).await, Err(Error::UnsupportedScheme)));
-        let caller = auth.authenticate(None, now()).await.unwrap();
+        let auth = opened(&Options::Token(options.clone())).await;
+        assert!(matches!(auth.authenticate(Some(&basic("alice", "pw")), &now()).await, Err(Error::UnsupportedScheme)));
+        let caller = auth.authenticate(None, &now()).await.unwrap();
         assert_eq!(policy::decide_base(&caller), Decision::Unauthenticated);
         assert_eq!(auth.challenge(ORIGIN, &[], None).unwrap(), "Bearer realm=\"https://them/token\",service=\"us\"");
         options.auto_redirect = Some("/auth/token".into());
-        let auth = Authenticator::open(&Options::Token(options)).await.unwrap();
+        let auth = opened(&Options::Token(options)).await;
         assert_eq!(auth.challenge(ORIGIN, &[], None).unwrap(), "Bearer realm=\"https://host:5000/auth/token\",service=\"us\"");
     }
 
@@ -254,8 +341,8 @@ mod tests {
         let realm = auth.tokens().unwrap();
         let grant = Grant::Password { user: "alice", password: "pw" };
         let request = TokenRequest { grant, service: None, scopes: vec!["repository:a:pull"], access: Offline::NotWanted, client_id: None };
-        let bearer = format!("Bearer {}", realm.issue(request, now()).await.unwrap().token);
-        let jwks = keep("jwks.json", realm.jwks().to_string());
+        let bearer = format!("Bearer {}", realm.issue(request, &now()).await.unwrap().token);
+        let jwks = keep("jwks.json", realm.jwks(SystemTime::now()).to_string());
         for (root_cert_bundle, jwks) in [(Some(certificate), None), (None, Some(jwks))] {
             let options = ForeignTokenOptions {
                 realm: String::new(),
@@ -266,8 +353,8 @@ mod tests {
                 signing_algorithms: vec!["ES256".into()],
                 auto_redirect: None,
             };
-            let elsewhere = Authenticator::open(&Options::Token(options)).await.unwrap();
-            let caller = elsewhere.authenticate(Some(&bearer), now()).await.unwrap();
+            let elsewhere = opened(&Options::Token(options)).await;
+            let caller = elsewhere.authenticate(Some(&bearer), &now()).await.unwrap();
             let decision = policy::decide(&caller, &Resource::Repository(&"a".parse().unwrap()), Action::Pull);
             assert_eq!((caller.identity().name(), decision), (Some("alice"), Decision::Allowed));
         }
@@ -277,11 +364,11 @@ mod tests {
     async fn a_reload_reads_passwords_and_keys() {
         let dir = tempfile::tempdir().unwrap();
         let auth = passwords(&dir, Some(realm_in(&dir))).await;
-        let before = auth.tokens().unwrap().jwks();
+        let before = auth.tokens().unwrap().jwks(SystemTime::now());
         fs::write(dir.path().join("token.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
         fs::write(dir.path().join("htpasswd"), "no colon\n").unwrap();
         assert!(matches!(auth.reload().await, Err(Error::PasswordLine { .. })));
-        assert_ne!(auth.tokens().unwrap().jwks(), before, "one bad file does not keep the other from being read");
-        assert!(auth.authenticate(Some(&basic("alice", "pw")), now()).await.is_ok());
+        assert_ne!(auth.tokens().unwrap().jwks(SystemTime::now()), before, "one bad file does not keep the other from being read");
+        assert!(auth.authenticate(Some(&basic("alice", "pw")), &now()).await.is_ok());
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a [`Verified`] had a good signature, issuer and audience; its times are looked at again on each use.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,9 +10,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{DecodingKey, Header, Validation};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::error::TokenFault;
-use super::identity::{Caller, Identity, Rights};
 use super::scope::{self, Scope};
 
 /// The claims of the Docker token specification.
@@ -29,6 +32,27 @@ pub(super) struct Claims {
     pub(super) jti: String,
     #[serde(default, deserialize_with = "null_is_empty")]
     pub(super) access: Vec<Access>,
+    /// What kind of caller the subject is, in tokens of ours only: a [`Bearer`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) bearer: Option<Value>,
+}
+
+/// What the subject of a token of ours is, where it is not a user of the password file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(super) enum Bearer {
+    /// A machine token.
+    Robot {
+        /// The token's id: another one of the same name is not meant.
+        id: String,
+    },
+    /// Somebody whom an OIDC issuer vouched for.
+    Oidc {
+        /// The name of the issuer's entry.
+        issuer: String,
+    },
+    /// The holder of a client certificate.
+    Certificate,
 }
 
 /// One string or a list.
@@ -58,7 +82,9 @@ pub(super) struct Date(pub(super) u64);
 pub(super) struct Verified {
     not_before: Date,
     expires: Date,
-    caller: Caller,
+    subject: String,
+    bearer: Option<Bearer>,
+    scopes: Arc<[Scope]>,
 }
 
 /// The tokens found good with one set of keys; a new set begins with an empty memory.
@@ -79,12 +105,19 @@ impl Claims {
         if !meant {
             return Err(TokenFault::Audience);
         }
-        let scopes = self.access.iter().filter_map(Access::scope);
-        let rights = Rights::Scopes(scope::merge(scopes).into());
-        let caller = Caller::new(Identity::of_subject(self.sub), rights);
-        let verified = Verified { not_before: self.nbf.unwrap_or_default(), expires: self.exp, caller };
+        let scopes = scope::merge(self.access.iter().filter_map(Access::scope)).into();
+        let not_before = self.nbf.unwrap_or_default();
+        let verified = Verified { not_before, expires: self.exp, subject: self.sub, bearer: None, scopes };
         verified.check(now)?;
         Ok(verified)
+    }
+}
+
+impl Claims {
+    /// The same for a token of ours, which says what its subject is.
+    pub(super) fn accept_ours(mut self, issuer: &str, service: &str, now: SystemTime) -> Result<Verified, TokenFault> {
+        let bearer = self.bearer.take().map(serde_json::from_value).transpose().map_err(|_| TokenFault::Claims)?;
+        Ok(Verified { bearer, ..self.accept(issuer, service, now)? })
     }
 }
 
@@ -105,6 +138,14 @@ impl Date {
     /// The whole seconds of a time; before the epoch, the epoch.
     pub(super) fn of(time: SystemTime) -> Self {
         Self(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    }
+}
+
+/// By RFC 3339, in UTC.
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = OffsetDateTime::from_unix_timestamp(i64::try_from(self.0).unwrap_or(i64::MAX));
+        f.write_str(&time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default())
     }
 }
 
@@ -141,34 +182,50 @@ impl Memory {
         Self { tokens: moka::sync::Cache::builder().max_capacity(CAPACITY).weigher(weigh).time_to_idle(IDLE).build() }
     }
 
-    /// The caller of a token: remembered, or verified now. The time is checked in either case.
+    /// What a token says: remembered, or verified now. The time is checked in either case.
     pub(super) fn recall(
         &self,
         token: &str,
         now: SystemTime,
         verify: impl FnOnce() -> Result<Verified, TokenFault>,
-    ) -> Result<Caller, TokenFault> {
+    ) -> Result<Arc<Verified>, TokenFault> {
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
         if let Some(known) = self.tokens.get(&key) {
             known.check(now).inspect_err(|_| self.tokens.invalidate(&key))?;
-            return Ok(known.caller.clone());
+            return Ok(known);
         }
         let verified = Arc::new(verify()?);
-        let caller = verified.caller.clone();
-        self.tokens.insert(key, verified);
-        Ok(caller)
+        self.tokens.insert(key, Arc::clone(&verified));
+        Ok(verified)
     }
 }
 
 impl Verified {
+    /// Whom it was issued to; empty: to nobody.
+    pub(super) fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// What that is, where it is no user of the password file.
+    pub(super) fn bearer(&self) -> Option<&Bearer> {
+        self.bearer.as_ref()
+    }
+
+    /// What it was issued for.
+    pub(super) fn scopes(&self) -> Arc<[Scope]> {
+        Arc::clone(&self.scopes)
+    }
+
+    /// The same, at an end no later than this.
+    pub(super) fn until(self, end: Option<Date>) -> Self {
+        let expires = end.filter(|end| *end < self.expires).unwrap_or(self.expires);
+        Self { expires, ..self }
+    }
+
     /// Roughly the bytes it takes.
     fn weight(&self) -> u32 {
-        let scopes = match self.caller.rights() {
-            Rights::Scopes(scopes) => scopes.len(),
-            Rights::Everything | Rights::Policy => 0,
-        };
-        u32::try_from(256 + 128 * scopes).unwrap_or(u32::MAX)
+        u32::try_from(256 + self.subject.len() + 128 * self.scopes.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -212,7 +269,7 @@ const IDLE: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -286,7 +343,7 @@ mod tests {
     fn null_lists_and_unknown_members_are_tolerated() {
         let access = json!([{"type": "repository", "class": "plugin", "name": "a", "actions": ["pull"]}, {"type": "x", "name": "y", "actions": null}]);
         let verified = claims(json!({"access": access, "extra": 1})).unwrap().accept("i", "s", at(600)).unwrap();
-        assert!(matches!(verified.caller.rights(), Rights::Scopes(scopes) if scopes.len() == 1));
+        assert!(verified.scopes.len() == 1);
         assert!(claims(json!({"access": null})).is_ok());
     }
 }

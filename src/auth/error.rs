@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A refusal, or a file that could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,12 @@ pub enum Error {
     /// Too many password checks are waiting already.
     #[error("too many password checks are waiting")]
     Busy,
+    /// Too many wrong passwords came from there: none is compared before this time has passed.
+    #[error("too many wrong passwords")]
+    Closed(Duration),
+    /// The keys of an OIDC issuer cannot be had, so nobody knows whether its token is good.
+    #[error("the keys of the issuer {0} cannot be had")]
+    IssuerUnavailable(String),
     /// A line of the password file is not `user:hash`; named by its number alone.
     #[error("{}: line {line} is not user:hash", path.display())]
     PasswordLine {
@@ -92,6 +99,9 @@ pub enum TokenFault {
     /// Before its time.
     #[error("not yet valid")]
     NotYetValid,
+    /// The user or the machine token that it was issued to is gone.
+    #[error("revoked")]
+    Revoked,
 }
 
 /// Why a key or certificate file cannot be used.

@@ -22,7 +22,6 @@ use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
 use super::ForeignTokenOptions;
 use super::claims::{self, Memory, Verified};
 use super::error::{Error, KeyFault, TokenFault};
-use super::identity::Caller;
 use super::keys;
 use super::public_key::PublicKey;
 use crate::blocking;
@@ -75,8 +74,8 @@ impl ForeignTokens {
         &self.options
     }
 
-    /// The caller of a token.
-    pub(super) fn verify(&self, token: &str, now: SystemTime) -> Result<Caller, TokenFault> {
+    /// What a good token says.
+    pub(super) fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Verified>, TokenFault> {
         let trusted = self.trusted.load();
         trusted.memory.recall(token, now, || self.examine(&trusted, token, now))
     }
@@ -254,7 +253,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::auth::identity::{Action, Identity, Resource};
+    use crate::auth::identity::{Action, Caller, Identity, Resource, Rights, Source};
     use crate::auth::policy::{self, Decision};
 
     /// An issuer with a self-signed CA certificate, which is the usual case.
@@ -342,7 +341,7 @@ mod tests {
         Ok((dir, opened))
     }
 
-    fn fault(outcome: Result<Caller, TokenFault>) -> TokenFault {
+    fn fault(outcome: Result<Arc<Verified>, TokenFault>) -> TokenFault {
         outcome.expect_err("must be refused")
     }
 
@@ -361,8 +360,10 @@ mod tests {
             let (_b, listed) = verifier(None, Some(json!([them.jwk(json!({"kid": "mine", "use": "sig"}))])), &[]).await.unwrap();
             for kid in [them.key().thumbprint(), them.key().libtrust_id().unwrap()] {
                 let token = them.sign(&by_kid(algorithm, &kid));
-                let caller = bundled.verify(&token, now()).unwrap();
-                assert_eq!(caller.identity(), &Identity::User("alice".into()));
+                let verified = bundled.verify(&token, now()).unwrap();
+                assert_eq!(verified.subject(), "alice");
+                let source = Source::direct(std::net::Ipv4Addr::LOCALHOST.into());
+                let caller = Caller::new(Identity::Anonymous, Rights::Foreign(verified.scopes()), Arc::default(), source);
                 let decide = |action| policy::decide(&caller, &Resource::Repository(&"a".parse().unwrap()), action);
                 assert_eq!((decide(Action::Pull), decide(Action::Push)), (Decision::Allowed, Decision::InsufficientScope));
                 assert!(listed.verify(&token, now()).is_ok(), "{algorithm:?}");

@@ -1,12 +1,11 @@
 //! Passwords of a running registry: verified, remembered for a while, and read again when the file changes.
 //!
-//! Invariants: an unknown user costs the same hash as a known one; a hash runs on the blocking pool, few at a time, and never
-//! more than a bounded number wait; what is remembered is a keyed digest, good only for the entry it was made with.
+//! Invariants: an unknown user costs the same hash as a known one; hashes run in a pool of their own; what is remembered is a keyed
+//! digest, good only for the entry it was made with, and costs neither a hash nor a count.
 
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,13 +16,16 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
+use super::defence::Defence;
 use super::entries::{self, DEFAULT_COST, Entries, Hash};
 use super::error::Error;
+use super::hash_pool::HashPool;
+use super::identity::{Proof, Source};
 use crate::blocking;
-use crate::whole_file::{self, PRIVATE};
+use crate::whole_file::{self, PRIVATE, Stamp};
 
 /// The password file, in memory.
 pub(super) struct Passwords {
@@ -34,10 +36,30 @@ pub(super) struct Passwords {
     reading: tokio::sync::Mutex<()>,
     key: hmac::Key,
     remembered: moka::sync::Cache<Fingerprint, ()>,
-    running: Mutex<HashMap<Fingerprint, Arc<OnceCell<bool>>>>,
-    queue: Semaphore,
-    hashers: Arc<Semaphore>,
-    hashes: AtomicU64,
+    running: Mutex<HashMap<Fingerprint, Arc<OnceCell<Compared>>>>,
+    defence: Arc<Defence>,
+    pool: HashPool,
+    hashes: Arc<AtomicU64>,
+}
+
+/// A password to be compared.
+struct Attempt<'a> {
+    user: &'a str,
+    password: &'a [u8],
+    /// What it is compared with: of an unknown user, a hash that nothing matches.
+    hash: Hash,
+    is_known: bool,
+    source: Source,
+}
+
+/// What came of a comparison.
+#[derive(Clone, Copy)]
+enum Compared {
+    Right,
+    /// The answer is to wait that long.
+    Wrong(Duration),
+    /// Not compared: too many were wrong before.
+    Closed(Duration),
 }
 
 /// What one look at the file gave; a bad file gives the old entries with the new stamp.
@@ -47,14 +69,6 @@ struct Reading {
     entries: Arc<Entries>,
 }
 
-/// What tells one state of the file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-}
-
 /// A keyed digest of a user, a password and the entry they were compared with.
 type Fingerprint = [u8; 32];
 
@@ -62,12 +76,12 @@ type Fingerprint = [u8; 32];
 struct Waiter<'a> {
     passwords: &'a Passwords,
     fingerprint: Fingerprint,
-    outcome: Arc<OnceCell<bool>>,
+    outcome: Arc<OnceCell<Compared>>,
 }
 
 impl Passwords {
     /// Reads the file, or makes one as registry:2 does: a user `docker` with a random password, which is logged once.
-    pub(super) async fn open(path: &Path) -> Result<Self, Error> {
+    pub(super) async fn open(path: &Path, defence: Arc<Defence>) -> Result<Self, Error> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new()).map_err(|_| Error::Crypto)?;
         let owned = path.to_path_buf();
         let reading = blocking::run(move || {
@@ -75,7 +89,6 @@ impl Passwords {
             Reading::of(&owned)
         })
         .await?;
-        let hashers = std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
         Ok(Self {
             path: path.to_path_buf(),
             current: ArcSwap::from_pointee(reading),
@@ -84,29 +97,41 @@ impl Passwords {
             key,
             remembered: moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(MEMORY).build(),
             running: Mutex::default(),
-            queue: Semaphore::new(hashers + WAITING),
-            hashers: Arc::new(Semaphore::new(hashers)),
-            hashes: AtomicU64::new(0),
+            defence,
+            pool: HashPool::start().map_err(Error::storage(path))?,
+            hashes: Arc::default(),
         })
     }
 
-    /// Checks that the password is the user's, by the file as it is now, give or take a second; returns the entry that matched.
-    pub(super) async fn verify(&self, user: &str, password: &[u8], now: SystemTime) -> Result<Hash, Error> {
+    /// Checks that the password is the user's, by the file as it is now, give or take a second; returns the entry that matched,
+    /// and whether it had to be compared. A wrong one is counted, and its answer delayed.
+    pub(super) async fn verify(&self, user: &str, password: &[u8], source: Source, now: SystemTime) -> Result<(Hash, Proof), Error> {
         self.look(now).await;
         let entries = Arc::clone(&self.current.load().entries);
         let entry = entries.get(user);
-        let known = entry.is_some_and(|hash| hash.cost().is_some());
-        let hash = entry.filter(|_| known).cloned().unwrap_or_else(|| entries.dummy());
+        let is_known = entry.is_some_and(|hash| hash.cost().is_some());
+        let hash = entry.filter(|_| is_known).cloned().unwrap_or_else(|| entries.dummy());
         let fingerprint = self.fingerprint(user, password, &hash);
         if self.remembered.contains_key(&fingerprint) {
-            return Ok(hash);
+            return Ok((hash, Proof::Remembered));
         }
-        let matches = self.check(fingerprint, hash.clone(), password).await?;
-        if !(matches && known) {
-            return Err(Error::WrongCredentials);
+        let attempt = Attempt { user, password, hash: hash.clone(), is_known, source };
+        match self.check(fingerprint, attempt).await? {
+            Compared::Right => {
+                self.remembered.insert(fingerprint, ());
+                Ok((hash, Proof::Login))
+            }
+            Compared::Wrong(delay) => {
+                tokio::time::sleep(delay).await;
+                Err(Error::WrongCredentials)
+            }
+            Compared::Closed(wait) => Err(Error::Closed(wait)),
         }
-        self.remembered.insert(fingerprint, ());
-        Ok(hash)
+    }
+
+    /// Whether a user has an entry that can match, by the file as it was last looked at.
+    pub(super) fn knows(&self, user: &str) -> bool {
+        self.current.load().entries.get(user).is_some_and(|hash| hash.cost().is_some())
     }
 
     /// The user's entry, by the file as it is now; only one that can match.
@@ -130,7 +155,7 @@ impl Passwords {
     }
 
     /// Looks at the file at most once a second, and reads it when it is another.
-    async fn look(&self, now: SystemTime) {
+    pub(super) async fn look(&self, now: SystemTime) {
         let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let looked = self.looked.load(Ordering::Relaxed);
         if seconds == looked || self.looked.compare_exchange(looked, seconds, Ordering::Relaxed, Ordering::Relaxed).is_err() {
@@ -149,22 +174,30 @@ impl Passwords {
     }
 
     /// One hash for all who ask the same at the same time.
-    async fn check(&self, fingerprint: Fingerprint, hash: Hash, password: &[u8]) -> Result<bool, Error> {
+    async fn check(&self, fingerprint: Fingerprint, attempt: Attempt<'_>) -> Result<Compared, Error> {
+        // Who is not listened to any more takes no place in the queue.
+        if let Some(wait) = self.defence.closed_for(attempt.source, attempt.user) {
+            return Ok(Compared::Closed(wait));
+        }
         let waiter = Waiter::new(self, fingerprint);
-        let outcome = waiter.outcome.get_or_try_init(|| self.compare(hash, Zeroizing::new(password.to_vec()))).await?;
+        let outcome = waiter.outcome.get_or_try_init(|| self.compare(attempt)).await?;
         Ok(*outcome)
     }
 
-    async fn compare(&self, hash: Hash, password: Zeroizing<Vec<u8>>) -> Result<bool, Error> {
-        let _place = self.queue.try_acquire().map_err(|_| Error::Busy)?;
-        let hasher = Arc::clone(&self.hashers).acquire_owned().await.map_err(|_| Error::Busy)?;
-        self.hashes.fetch_add(1, Ordering::Relaxed);
-        let compared = blocking::run(move || {
-            // Held by the hash itself: a client that goes away does not free the core it keeps busy.
-            let _hasher = hasher;
-            entries::matches(&hash, &password)
-        });
-        Ok(compared.await)
+    async fn compare(&self, attempt: Attempt<'_>) -> Result<Compared, Error> {
+        let (defence, hashes) = (Arc::clone(&self.defence), Arc::clone(&self.hashes));
+        let Attempt { user, password, hash, is_known, source } = attempt;
+        let (user, password) = (user.to_owned(), Zeroizing::new(password.to_vec()));
+        let compare = move || {
+            // Those that were wrong while this one waited count too: a burst of guesses gets no further than one after the other.
+            if let Some(wait) = defence.closed_for(source, &user) {
+                return Compared::Closed(wait);
+            }
+            hashes.fetch_add(1, Ordering::Relaxed);
+            let matches = entries::matches(&hash, &password);
+            if matches && is_known { Compared::Right } else { Compared::Wrong(defence.count(source, &user)) }
+        };
+        self.pool.run(compare).await
     }
 
     fn fingerprint(&self, user: &str, password: &[u8], hash: &Hash) -> Fingerprint {
@@ -211,20 +244,6 @@ impl Reading {
     }
 }
 
-impl Stamp {
-    fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(path)?;
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        Ok(Self { inode: (metadata.dev(), metadata.ino()), size: metadata.size(), modified })
-    }
-
-    /// Whether a second write may hide behind the same time.
-    fn is_young(&self, now: SystemTime) -> bool {
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
-        (0..=SETTLING).contains(&(now - self.modified.0))
-    }
-}
-
 impl<'a> Waiter<'a> {
     fn new(passwords: &'a Passwords, fingerprint: Fingerprint) -> Self {
         let mut running = passwords.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -268,13 +287,9 @@ fn provision(path: &Path) -> Result<(), Error> {
 
 /// The user in a file of our making, as registry:2 names it.
 const FIRST_USER: &str = "docker";
-/// How many may wait for a hash beside those being computed.
-const WAITING: usize = 64;
 /// How many verified passwords are remembered, and for how long.
 const REMEMBERED: u64 = 10_000;
 const MEMORY: Duration = Duration::from_secs(60);
-/// For how many seconds after a change the file is read again at each look.
-const SETTLING: i64 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -284,6 +299,8 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::auth::LoginLimits;
+    use crate::auth::hash_pool::WAITING;
 
     const COST: u32 = 4;
 
@@ -291,11 +308,22 @@ mod tests {
         format!("{user}:{}\n", entries::hash(password, COST).unwrap())
     }
 
+    impl Passwords {
+        async fn login_here(&self, user: &str, password: &[u8], now: SystemTime) -> Result<Hash, Error> {
+            let here = Source::direct(std::net::Ipv4Addr::LOCALHOST.into());
+            self.verify(user, password, here, now).await.map(|(entry, _)| entry)
+        }
+    }
+
+    async fn open(path: &Path) -> Result<Passwords, Error> {
+        Passwords::open(path, Arc::new(Defence::new(LoginLimits::default()))).await
+    }
+
     async fn opened(text: &str) -> (tempfile::TempDir, PathBuf, Passwords) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("htpasswd");
         fs::write(&path, text).unwrap();
-        let passwords = Passwords::open(&path).await.unwrap();
+        let passwords = open(&path).await.unwrap();
         (dir, path, passwords)
     }
 
@@ -312,7 +340,7 @@ mod tests {
         let (_dir, _path, passwords) = opened(&format!("{}dead:plain\n", line("alice", "pw"))).await;
         let now = later(0);
         for (number, (user, password)) in [("alice", "wrong"), ("nobody", "pw"), ("dead", "plain"), ("", "")].into_iter().enumerate() {
-            assert!(is_wrong(&passwords.verify(user, password.as_bytes(), now).await), "{user}");
+            assert!(is_wrong(&passwords.login_here(user, password.as_bytes(), now).await), "{user}");
             assert_eq!(passwords.hashes(), number as u64 + 1, "{user}");
         }
     }
@@ -322,21 +350,21 @@ mod tests {
         let (_dir, _path, passwords) = opened(&line("alice", "pw")).await;
         let now = later(10);
         for _ in 0..3 {
-            assert!(passwords.verify("alice", b"pw", now).await.is_ok());
+            assert!(passwords.login_here("alice", b"pw", now).await.is_ok());
         }
         assert_eq!(passwords.hashes(), 1);
         for _ in 0..2 {
-            assert!(is_wrong(&passwords.verify("alice", b"wrong", now).await));
+            assert!(is_wrong(&passwords.login_here("alice", b"wrong", now).await));
         }
         assert_eq!(passwords.hashes(), 3);
-        assert!(is_wrong(&passwords.verify("alicep", b"w", now).await));
+        assert!(is_wrong(&passwords.login_here("alicep", b"w", now).await));
     }
 
     #[tokio::test]
     async fn the_same_check_at_the_same_time_is_made_once() {
         let (_dir, _path, passwords) = opened(&line("alice", "pw")).await;
         let now = later(10);
-        let outcomes = join_all((0..200).map(|_| passwords.verify("alice", b"pw", now))).await;
+        let outcomes = join_all((0..200).map(|_| passwords.login_here("alice", b"pw", now))).await;
         assert!(outcomes.iter().all(Result::is_ok));
         assert_eq!(passwords.hashes(), 1);
         assert!(passwords.running.lock().unwrap().is_empty());
@@ -347,20 +375,52 @@ mod tests {
         let (_dir, _path, passwords) = opened(&line("alice", "pw")).await;
         let now = later(10);
         let guesses: Vec<String> = (0..WAITING + 200).map(|number| number.to_string()).collect();
-        let outcomes = join_all(guesses.iter().map(|guess| passwords.verify("alice", guess.as_bytes(), now))).await;
+        let outcomes = join_all(guesses.iter().map(|guess| passwords.login_here("alice", guess.as_bytes(), now))).await;
         assert!(outcomes.iter().any(|outcome| matches!(outcome, Err(Error::Busy))));
         assert!(outcomes.iter().any(is_wrong));
         assert!(passwords.running.lock().unwrap().is_empty());
-        assert!(passwords.verify("alice", b"pw", now).await.is_ok());
+        assert!(passwords.login_here("alice", b"pw", now).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_closed_address_gets_no_hash_and_a_remembered_password_needs_none() {
+        let (_dir, _path, passwords) = opened(&line("alice", "pw")).await;
+        let there = Source::direct("192.0.2.1".parse().unwrap());
+        let now = later(10);
+        assert_eq!(passwords.verify("alice", b"pw", there, now).await.unwrap().1, Proof::Login);
+        for _ in 0..20 {
+            // Another user each time, so that no answer has to wait.
+            let user = uuid::Uuid::new_v4().to_string();
+            assert!(matches!(passwords.verify(&user, b"guess", there, now).await, Err(Error::WrongCredentials)));
+        }
+        let hashes = passwords.hashes();
+        for user in ["alice", "nobody"] {
+            assert!(matches!(passwords.verify(user, b"guess", there, now).await, Err(Error::Closed(_))), "{user}");
+        }
+        assert_eq!(passwords.verify("alice", b"pw", there, now).await.unwrap().1, Proof::Remembered);
+        assert_eq!(passwords.hashes(), hashes);
+        assert!(passwords.login_here("alice", b"pw", now).await.is_ok(), "nobody else is locked out");
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_guesses_gets_no_further_than_one_after_the_other() {
+        let (_dir, _path, passwords) = opened(&line("alice", "pw")).await;
+        let there = Source::direct("192.0.2.1".parse().unwrap());
+        let now = later(10);
+        let guesses: Vec<String> = (0..60).map(|number| number.to_string()).collect();
+        let attempts = guesses.iter().map(|guess| passwords.verify(guess, b"x", there, now));
+        let outcomes = join_all(attempts).await;
+        assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::WrongCredentials))).count() as u64, passwords.hashes());
+        assert_eq!(passwords.hashes(), 20);
     }
 
     #[tokio::test]
     async fn a_changed_file_is_read_again_and_what_was_remembered_is_dropped() {
         let (_dir, path, passwords) = opened(&line("alice", "old")).await;
-        assert!(passwords.verify("alice", b"old", later(10)).await.is_ok());
+        assert!(passwords.login_here("alice", b"old", later(10)).await.is_ok());
         fs::write(&path, line("alice", "new")).unwrap();
-        assert!(passwords.verify("alice", b"new", later(11)).await.is_ok());
-        assert!(is_wrong(&passwords.verify("alice", b"old", later(11)).await));
+        assert!(passwords.login_here("alice", b"new", later(11)).await.is_ok());
+        assert!(is_wrong(&passwords.login_here("alice", b"old", later(11)).await));
     }
 
     #[tokio::test]
@@ -368,7 +428,7 @@ mod tests {
         let (_dir, path, passwords) = opened(&line("alice", "pw")).await;
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         for seconds in 0..5 {
-            assert!(passwords.verify("alice", b"pw", modified + Duration::from_secs(seconds)).await.is_ok());
+            assert!(passwords.login_here("alice", b"pw", modified + Duration::from_secs(seconds)).await.is_ok());
         }
         assert_eq!(passwords.hashes(), 1);
     }
@@ -379,50 +439,50 @@ mod tests {
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         fs::write(&path, line("alice", "new")).unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
-        assert!(passwords.verify("alice", b"new", modified + Duration::from_secs(1)).await.is_ok());
+        assert!(passwords.login_here("alice", b"new", modified + Duration::from_secs(1)).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_bad_or_vanished_file_keeps_the_old_entries() {
         let (_dir, path, passwords) = opened(&line("alice", "pw")).await;
         fs::write(&path, "no colon here\n").unwrap();
-        assert!(passwords.verify("alice", b"pw", later(10)).await.is_ok());
+        assert!(passwords.login_here("alice", b"pw", later(10)).await.is_ok());
         assert!(matches!(passwords.reload().await, Err(Error::PasswordLine { line: 1, .. })));
         fs::remove_file(&path).unwrap();
-        assert!(passwords.verify("alice", b"pw", later(11)).await.is_ok());
+        assert!(passwords.login_here("alice", b"pw", later(11)).await.is_ok());
         assert!(passwords.entry("alice", later(12)).await.is_some());
         fs::write(&path, line("bob", "pw")).unwrap();
-        assert!(is_wrong(&passwords.verify("alice", b"pw", later(13)).await));
-        assert!(passwords.verify("bob", b"pw", later(13)).await.is_ok());
+        assert!(is_wrong(&passwords.login_here("alice", b"pw", later(13)).await));
+        assert!(passwords.login_here("bob", b"pw", later(13)).await.is_ok());
     }
 
     #[tokio::test]
     async fn within_a_second_the_file_is_not_looked_at_but_a_reload_reads_it() {
         let (_dir, path, passwords) = opened(&line("alice", "old")).await;
         let now = later(10);
-        assert!(passwords.verify("alice", b"old", now).await.is_ok());
+        assert!(passwords.login_here("alice", b"old", now).await.is_ok());
         fs::write(&path, line("alice", "new")).unwrap();
-        assert!(passwords.verify("alice", b"old", now).await.is_ok());
+        assert!(passwords.login_here("alice", b"old", now).await.is_ok());
         passwords.reload().await.unwrap();
-        assert!(is_wrong(&passwords.verify("alice", b"old", now).await));
+        assert!(is_wrong(&passwords.login_here("alice", b"old", now).await));
     }
 
     #[tokio::test]
     async fn a_missing_file_is_made_with_one_user_for_the_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("auth/htpasswd");
-        Passwords::open(&path).await.unwrap();
+        open(&path).await.unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("docker:$2y$10$") && text.lines().count() == 1);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        Passwords::open(&path).await.unwrap();
+        open(&path).await.unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
 
     #[tokio::test]
     async fn a_directory_in_the_place_of_the_file_is_named_as_one() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Passwords::open(dir.path()).await.err().unwrap();
+        let error = open(dir.path()).await.err().unwrap();
         assert!(error.to_string().starts_with(&format!("{} is a directory", dir.path().display())), "{error}");
     }
 
@@ -430,10 +490,10 @@ mod tests {
     async fn a_remembered_password_is_a_matter_of_microseconds() {
         let (_dir, _path, passwords) = opened(&line("alice", "pw")).await;
         let now = later(10);
-        passwords.verify("alice", b"pw", now).await.unwrap();
+        passwords.login_here("alice", b"pw", now).await.unwrap();
         let start = Instant::now();
         for _ in 0..1000 {
-            passwords.verify("alice", b"pw", now).await.unwrap();
+            passwords.login_here("alice", b"pw", now).await.unwrap();
         }
         // A thousand in less than one hash at cost 10 takes, even unoptimised.
         assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());

@@ -1,22 +1,25 @@
 //! The keys that our own tokens are signed and verified with, as they lie in a PEM file.
 //!
-//! Invariant: a [`KeySet`] has at least one key; the first signs, all verify.
+//! A line `# retires TIME` (RFC 3339) before a key says until when it verifies; [`rotate`] writes it. Invariant: a [`KeySet`] has at
+//! least one key; the first signs, all verify until they retire.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::encoding::AsBigEndian as _;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use aws_lc_rs::{hkdf, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use rustls::pki_types::CertificateDer;
 use rustls_pemfile::Item;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
+use super::claims::Date;
 use super::error::{Error, KeyFault};
 use super::public_key::PublicKey;
 use crate::whole_file::{self, PRIVATE};
@@ -33,22 +36,22 @@ pub(super) struct SigningKey {
     public: PublicKey,
     encoding: EncodingKey,
     decoding: DecodingKey,
-    refresh: hmac::Key,
+    /// From when on it verifies no more; never for the first.
+    retires: Option<Date>,
 }
 
 impl SigningKey {
     /// From DER, PKCS#8 or SEC1.
-    fn of_der(der: &[u8]) -> Result<Self, KeyFault> {
+    fn of_der(der: &[u8], retires: Option<Date>) -> Result<Self, KeyFault> {
         let pair = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(|_| KeyFault::NotP256)?;
         let pkcs8 = pair.to_pkcs8v1().map_err(|_| KeyFault::NotP256)?;
-        let scalar = pair.private_key().as_be_bytes().map_err(|_| KeyFault::NotP256)?;
         let public = PublicKey::P256(pair.public_key().as_ref().to_vec());
         Ok(Self {
             kid: public.thumbprint(),
             encoding: EncodingKey::from_ec_der(pkcs8.as_ref()),
             decoding: public.decoding_key(),
-            refresh: derive(scalar.as_ref()).map_err(|_| KeyFault::NotP256)?,
             public,
+            retires,
         })
     }
 
@@ -65,34 +68,41 @@ impl SigningKey {
         &self.decoding
     }
 
-    /// The key of the refresh tokens, which is good for nothing else.
-    pub(super) fn refresh(&self) -> &hmac::Key {
-        &self.refresh
+    /// From when on it verifies no more.
+    pub(super) fn retires(&self) -> Option<Date> {
+        self.retires
+    }
+
+    fn is_good(&self, now: SystemTime) -> bool {
+        self.retires.is_none_or(|end| Date::of(now) < end)
     }
 }
 
 impl KeySet {
-    /// Makes the key file when there is none, then reads it. Blocks.
-    pub(super) fn open(path: &Path, certificate: Option<&Path>) -> Result<Self, Error> {
+    /// Makes the key file when there is none. Blocks.
+    pub(super) fn make(path: &Path) -> Result<(), Error> {
         if !path.try_exists().map_err(Error::storage(path))? {
             let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(|_| Error::Crypto)?;
             whole_file::replace(path, pair.serialize_pem().as_bytes(), PRIVATE).map_err(Error::storage(path))?;
             tracing::info!(file.path = %path.display(), "made a key to sign tokens with");
         }
-        Self::read(path, certificate)
+        Ok(())
     }
 
     /// Reads the keys, and the chain of the first one. Blocks.
     pub(super) fn read(path: &Path, certificate: Option<&Path>) -> Result<Self, Error> {
-        let mut keys = Vec::new();
-        for item in items(path)? {
-            let key = match &item {
-                Item::Pkcs8Key(key) => SigningKey::of_der(key.secret_pkcs8_der()),
-                Item::Sec1Key(key) => SigningKey::of_der(key.secret_sec1_der()),
-                Item::Pkcs1Key(_) => Err(KeyFault::NotP256),
-                _ => continue,
-            };
-            keys.push(key.map_err(|fault| Error::key(path, fault))?);
+        let mut keys: Vec<SigningKey> = Vec::new();
+        for section in sections(&read(path)?) {
+            let retires = retirement(section).filter(|_| !keys.is_empty());
+            for item in items_of(section.as_bytes(), path)? {
+                let key = match &item {
+                    Item::Pkcs8Key(key) => SigningKey::of_der(key.secret_pkcs8_der(), retires),
+                    Item::Sec1Key(key) => SigningKey::of_der(key.secret_sec1_der(), retires),
+                    Item::Pkcs1Key(_) => Err(KeyFault::NotP256),
+                    _ => continue,
+                };
+                keys.push(key.map_err(|fault| Error::key(path, fault))?);
+            }
         }
         let first = keys.first().ok_or_else(|| Error::key(path, KeyFault::Empty))?;
         let chain = certificate.map(|certificate| chain_of(first, certificate)).transpose()?;
@@ -105,14 +115,9 @@ impl KeySet {
         &self.keys[0]
     }
 
-    /// The key of that id.
-    pub(super) fn find(&self, kid: &str) -> Option<&SigningKey> {
-        self.keys.iter().find(|key| key.kid == kid)
-    }
-
-    /// All keys, the one that signs first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &SigningKey> {
-        self.keys.iter()
+    /// The key of that id, until it retires.
+    pub(super) fn find(&self, kid: &str, now: SystemTime) -> Option<&SigningKey> {
+        self.keys.iter().find(|key| key.kid == kid && key.is_good(now))
     }
 
     /// The certificates of the first key, as `x5c` wants them.
@@ -120,11 +125,12 @@ impl KeySet {
         self.chain.as_deref()
     }
 
-    /// The public halves as a JWK set.
-    pub(super) fn jwks(&self) -> Value {
+    /// The public halves of those that verify, as a JWK set.
+    pub(super) fn jwks(&self, now: SystemTime) -> Value {
         let keys: Vec<Value> = self
             .keys
             .iter()
+            .filter(|key| key.is_good(now))
             .map(|key| {
                 let mut jwk = key.public.members();
                 jwk["kid"] = json!(key.kid);
@@ -153,16 +159,58 @@ fn chain_of(first: &SigningKey, path: &Path) -> Result<Vec<String>, Error> {
     Ok(certificates.iter().map(|certificate| STANDARD.encode(certificate)).collect())
 }
 
+/// Puts a new key in front; those before it verify for so much longer, and those that have retired go. Replaces the file in one
+/// step; the id of the new key. Blocks.
+pub fn rotate(path: &Path, overlap: Duration, now: SystemTime) -> Result<String, Error> {
+    KeySet::read(path, None)?;
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(|_| Error::Crypto)?;
+    let mut text = zeroize::Zeroizing::new(pair.serialize_pem());
+    let end = Date::of(now + overlap);
+    for section in sections(&read(path)?).filter(|section| section.contains(BEGIN)) {
+        let key = &section[section.find(BEGIN).unwrap_or_default()..];
+        match retirement(section) {
+            Some(retires) if retires <= Date::of(now) => continue,
+            known => text.push_str(&format!("{RETIRES}{}\n{key}\n", known.filter(|known| *known < end).unwrap_or(end))),
+        }
+    }
+    whole_file::replace(path, text.as_bytes(), PRIVATE).map_err(Error::storage(path))?;
+    Ok(KeySet::read(path, None)?.first().kid().to_owned())
+}
+
+fn read(path: &Path) -> Result<zeroize::Zeroizing<String>, Error> {
+    fs::read_to_string(path).map(zeroize::Zeroizing::new).map_err(Error::storage(path))
+}
+
+/// The text up to the end of each PEM block, with what stands before it; and what is left.
+fn sections(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = rest.find("-----END ").map_or(rest.len(), |start| start + rest[start..].find('\n').unwrap_or(rest.len() - start));
+        let section;
+        (section, rest) = rest.split_at(end);
+        (!section.trim().is_empty()).then_some(section)
+    })
+}
+
+/// What the last line before a block says of its end.
+fn retirement(section: &str) -> Option<Date> {
+    let line = section.lines().filter_map(|line| line.strip_prefix(RETIRES)).next_back()?;
+    let time = OffsetDateTime::parse(line.trim(), &Rfc3339).ok()?;
+    Some(Date(u64::try_from(time.unix_timestamp()).unwrap_or_default()))
+}
+
 fn items(path: &Path) -> Result<Vec<Item>, Error> {
     let bytes = zeroize::Zeroizing::new(fs::read(path).map_err(Error::storage(path))?);
-    let items: io::Result<Vec<Item>> = rustls_pemfile::read_all(&mut bytes.as_slice()).collect();
+    items_of(&bytes, path)
+}
+
+fn items_of(mut pem: &[u8], path: &Path) -> Result<Vec<Item>, Error> {
+    let items: io::Result<Vec<Item>> = rustls_pemfile::read_all(&mut pem).collect();
     items.map_err(|_| Error::key(path, KeyFault::Pem))
 }
 
-fn derive(secret: &[u8]) -> Result<hmac::Key, aws_lc_rs::error::Unspecified> {
-    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, b"breakwater").extract(secret);
-    Ok(extracted.expand(&[b"refresh token, version 1"], hmac::HMAC_SHA256)?.into())
-}
+const BEGIN: &str = "-----BEGIN ";
+const RETIRES: &str = "# retires ";
 
 fn warn_if_readable_by_others(path: &Path) {
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
@@ -174,6 +222,11 @@ fn warn_if_readable_by_others(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn made(path: &Path) -> KeySet {
+        KeySet::make(path).unwrap();
+        KeySet::read(path, None).unwrap()
+    }
 
     fn directory() -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
@@ -196,38 +249,57 @@ mod tests {
     #[test]
     fn a_missing_key_is_made_once_for_the_owner_alone() {
         let (_dir, path) = directory();
-        let made = KeySet::open(&path, None).unwrap();
+        let first = made(&path);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(KeySet::open(&path, None).unwrap().first().kid(), made.first().kid());
+        assert_eq!(made(&path).first().kid(), first.first().kid());
     }
 
     #[test]
     fn a_key_is_the_same_in_pkcs8_and_in_sec1() {
         let (_dir, path) = directory();
-        let first = KeySet::open(&path, None).unwrap();
+        let first = made(&path);
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, first.first().encoding().as_bytes()).unwrap();
         let sec1: aws_lc_rs::encoding::EcPrivateKeyRfc5915Der<'_> = aws_lc_rs::encoding::AsDer::as_der(&pair.private_key()).unwrap();
         fs::write(&path, pem("EC PRIVATE KEY", sec1.as_ref())).unwrap();
         let second = KeySet::read(&path, None).unwrap();
         assert_eq!(first.first().kid(), second.first().kid());
-        let (one, two) = (hmac::sign(first.first().refresh(), b"x"), hmac::sign(second.first().refresh(), b"x"));
-        assert_eq!(one.as_ref(), two.as_ref());
     }
 
     #[test]
     fn the_first_key_signs_and_all_are_published() {
         let (_dir, path) = directory();
-        let old = KeySet::open(&path, None).unwrap();
+        let old = made(&path);
         let new = rcgen::KeyPair::generate().unwrap();
         fs::write(&path, new.serialize_pem() + &fs::read_to_string(&path).unwrap()).unwrap();
         let both = KeySet::read(&path, None).unwrap();
         assert_ne!(both.first().kid(), old.first().kid());
-        assert!(both.find(old.first().kid()).is_some());
-        let jwks = both.jwks();
+        assert!(both.find(old.first().kid(), SystemTime::now()).is_some());
+        let jwks = both.jwks(SystemTime::now());
         assert_eq!(jwks["keys"].as_array().unwrap().len(), 2);
         assert_eq!((&jwks["keys"][1]["kid"], &jwks["keys"][1]["use"]), (&json!(old.first().kid()), &json!("sig")));
         assert!(jwks["keys"][0].get("d").is_none());
+    }
+
+    #[test]
+    fn a_rotation_puts_a_new_key_in_front_and_keeps_the_old_for_a_while() {
+        let (_dir, path) = directory();
+        let first = made(&path).first().kid().to_owned();
+        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds);
+        let second = rotate(&path, Duration::from_secs(600), at(0)).unwrap();
+        let keys = KeySet::read(&path, None).unwrap();
+        assert_eq!(keys.first().kid(), second);
+        assert!(keys.find(&first, at(599)).is_some() && keys.find(&first, at(600)).is_none());
+        assert_eq!(keys.jwks(at(599))["keys"].as_array().unwrap().len(), 2);
+        assert_eq!(keys.jwks(at(600))["keys"].as_array().unwrap().len(), 1);
+        let third = rotate(&path, Duration::from_secs(600), at(300)).unwrap();
+        let keys = KeySet::read(&path, None).unwrap();
+        assert!(keys.find(&first, at(599)).is_some() && keys.find(&first, at(600)).is_none(), "the first end stands");
+        assert!(keys.find(&second, at(899)).is_some() && keys.find(&second, at(900)).is_none());
+        let fourth = rotate(&path, Duration::from_secs(600), at(950)).unwrap();
+        let kids: Vec<String> = KeySet::read(&path, None).unwrap().keys.iter().map(|key| key.kid.clone()).collect();
+        assert_eq!(kids, [fourth, third], "what has retired is gone");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
@@ -249,7 +321,7 @@ mod tests {
     #[test]
     fn a_certificate_must_be_the_first_keys() {
         let (dir, path) = directory();
-        KeySet::open(&path, None).unwrap();
+        made(&path);
         let pair = rcgen::KeyPair::from_pem(&fs::read_to_string(&path).unwrap()).unwrap();
         let params = rcgen::CertificateParams::new(vec!["registry".into()]).unwrap();
         let certificate = dir.path().join("token.crt");

@@ -3,33 +3,47 @@
 //! Owns passwords, tokens, scopes and the decision. Knows no status code and no header but the text of `Authorization` and
 //! `WWW-Authenticate`. Invariant: every refusal is a value; nothing that fails to verify counts as anonymous.
 
+mod accounts;
 mod authenticator;
 mod authorization;
 mod claims;
+mod defence;
 mod entries;
 mod error;
 mod foreign;
+mod hash_pool;
 mod htpasswd;
 mod identity;
 mod keys;
+mod machine_token;
+mod machine_token_file;
+mod machine_tokens;
 mod password_file;
 mod pattern;
 pub mod policy;
 mod public_key;
 mod refresh;
+mod review;
+mod rules;
 mod scope;
 mod token;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use authenticator::Authenticator;
+pub use authenticator::{Authenticator, claimed_user};
 pub use authorization::Problem;
+pub use defence::LoginLimits;
 pub use error::{Error, KeyFault, TokenFault};
-pub use identity::{Action, Caller, Identity, Resource};
+pub use identity::{Action, Caller, Identity, Proof, Relay, Resource, Source, Visit};
+pub use keys::rotate;
+pub use machine_token::{Ceiling, MachineToken, PurposeFault, TokenPurpose};
+pub use machine_token_file::MachineTokenFile;
 pub use password_file::{EntryFault, PasswordFile, PasswordHash, User, UserName};
 pub use pattern::Pattern;
 pub use policy::Decision;
+pub use review::{Explanation, Futile, Lack, Recognised};
+pub use rules::{Groups, Listing, OidcName, Rule, RuleFault, Rules, Who};
 pub use token::{Grant, IssuedToken, Offline, TokenRequest, TokenService};
 
 /// How callers are recognised.
@@ -43,15 +57,32 @@ pub enum Options {
     Token(ForeignTokenOptions),
 }
 
-/// `auth.htpasswd` and `tokenservice`.
+/// `auth.htpasswd`, and what is ours beside it: `tokenservice`, `access`, `limits.logins`.
 #[derive(Clone, Debug)]
 pub struct HtpasswdOptions {
     /// The realm named in a Basic challenge.
     pub realm: String,
     /// The password file; made with one user when missing.
     pub path: PathBuf,
-    /// Present when the registry is its own token realm.
+    /// Present when the registry may be its own token realm.
     pub token_service: Option<TokenServiceOptions>,
+    /// When it is one.
+    pub token_realm: TokenRealm,
+    /// Who may do what.
+    pub rules: Rules,
+    /// The directory of the machine tokens.
+    pub state: PathBuf,
+    /// What wrong passwords cost.
+    pub logins: LoginLimits,
+}
+
+/// When the token realm answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRealm {
+    /// Always: it was asked for.
+    Open,
+    /// As long as a rule speaks of anonymous callers, whom docker lets pull through a realm only.
+    ForAnonymous,
 }
 
 /// `tokenservice`: the registry issues tokens itself.

@@ -1,14 +1,23 @@
 //! Refresh tokens: what docker keeps instead of a password.
 //!
-//! Stateless: a user's name and a keyed digest over it, the service and the user's entry in the password file. So one dies when
-//! the password changes or the user goes. Invariant: it is no JWT, and its key signs nothing else.
+//! Stateless: a login name and a keyed digest over it, the service and what proves the login, which is the user's entry in the
+//! password file or the hash of a machine token. So one dies when the password changes, or the user or the token goes. Its key comes
+//! of the registry's secret and not of the keys that sign access tokens, so that these can be changed and nobody need log in
+//! again. Invariant: it is no JWT, and its key signs nothing else.
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{hkdf, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::claims::Date;
-use super::entries::Hash;
+use super::error::Error;
+
+/// The key of the refresh tokens, made of the registry's secret and good for nothing else (RFC 5869).
+pub(super) fn key(secret: &[u8]) -> Result<hmac::Key, Error> {
+    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, b"breakwater").extract(secret);
+    let expanded = extracted.expand(&[b"refresh token, version 2"], hmac::HMAC_SHA256).map_err(|_| Error::Crypto)?;
+    Ok(expanded.into())
+}
 
 /// A refresh token as it came, not yet believed.
 pub(super) struct RefreshToken {
@@ -19,7 +28,7 @@ pub(super) struct RefreshToken {
 
 impl RefreshToken {
     /// Makes the text of a token.
-    pub(super) fn mint(key: &hmac::Key, user: &str, service: &str, entry: &Hash, issued: Date) -> String {
+    pub(super) fn mint(key: &hmac::Key, user: &str, service: &str, entry: &str, issued: Date) -> String {
         let tag = hmac::sign(key, &message(user, service, entry, issued));
         let bytes = [&[VERSION], issued.0.to_be_bytes().as_slice(), tag.as_ref(), user.as_bytes()].concat();
         URL_SAFE_NO_PAD.encode(bytes)
@@ -46,21 +55,21 @@ impl RefreshToken {
     }
 
     /// Whether it was made with this key, for this service, while the user's entry was this one.
-    pub(super) fn is_good(&self, key: &hmac::Key, service: &str, entry: &Hash) -> bool {
+    pub(super) fn is_good(&self, key: &hmac::Key, service: &str, entry: &str) -> bool {
         hmac::verify(key, &message(&self.user, service, entry, self.issued), &self.tag).is_ok()
     }
 }
 
-fn message(user: &str, service: &str, entry: &Hash, issued: Date) -> Vec<u8> {
+fn message(user: &str, service: &str, entry: &str, issued: Date) -> Vec<u8> {
     let mut message = [&[VERSION], issued.0.to_be_bytes().as_slice()].concat();
-    for part in [user, service, entry.as_str()] {
+    for part in [user, service, entry] {
         message.extend_from_slice(&(part.len() as u64).to_be_bytes());
         message.extend_from_slice(part.as_bytes());
     }
     message
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const TAG: usize = 32;
 
 #[cfg(test)]
@@ -68,7 +77,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::auth::entries::Hash;
 
     fn key(secret: &[u8]) -> hmac::Key {
         hmac::Key::new(hmac::HMAC_SHA256, secret)
@@ -76,25 +84,25 @@ mod tests {
 
     #[test]
     fn a_token_is_good_for_its_key_its_service_and_its_entry_only() {
-        let entry = Hash::new("one");
-        let token = RefreshToken::parse(&RefreshToken::mint(&key(b"k"), "alice", "s", &entry, Date(7))).unwrap();
+        let entry = "one";
+        let token = RefreshToken::parse(&RefreshToken::mint(&key(b"k"), "alice", "s", entry, Date(7))).unwrap();
         assert_eq!((token.user(), token.issued()), ("alice", Date(7)));
-        assert!(token.is_good(&key(b"k"), "s", &entry));
-        assert!(!token.is_good(&key(b"other"), "s", &entry));
-        assert!(!token.is_good(&key(b"k"), "t", &entry));
-        assert!(!token.is_good(&key(b"k"), "s", &Hash::new("two")));
+        assert!(token.is_good(&key(b"k"), "s", entry));
+        assert!(!token.is_good(&key(b"other"), "s", entry));
+        assert!(!token.is_good(&key(b"k"), "t", entry));
+        assert!(!token.is_good(&key(b"k"), "s", "two"));
     }
 
     #[test]
     fn every_changed_byte_spoils_it() {
-        let entry = Hash::new("one");
-        let text = RefreshToken::mint(&key(b"k"), "alice", "s", &entry, Date(7));
+        let entry = "one";
+        let text = RefreshToken::mint(&key(b"k"), "alice", "s", entry, Date(7));
         let bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
         for place in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[place] ^= 1;
             let token = RefreshToken::parse(&URL_SAFE_NO_PAD.encode(changed));
-            assert!(token.is_none_or(|token| !token.is_good(&key(b"k"), "s", &entry)), "{place}");
+            assert!(token.is_none_or(|token| !token.is_good(&key(b"k"), "s", entry)), "{place}");
         }
         assert!(RefreshToken::parse(&text[..20]).is_none());
     }

@@ -66,14 +66,17 @@ impl Actions {
     pub(super) const DELETE: Self = Self(4);
     /// The word `*`, which stands for all actions.
     pub(super) const ANY: Self = Self(8);
+    pub(super) const CREATE: Self = Self(16);
 
-    const WORDS: [(Self, &'static str); 4] = [(Self::PULL, "pull"), (Self::PUSH, "push"), (Self::DELETE, "delete"), (Self::ANY, "*")];
+    const WORDS: [(Self, &'static str); 5] =
+        [(Self::PULL, "pull"), (Self::PUSH, "push"), (Self::CREATE, "create"), (Self::DELETE, "delete"), (Self::ANY, "*")];
 
     /// The actions that a request needs to do `action` to `resource`: writes need `pull` as well.
     pub(super) fn needed(resource: &Resource<'_>, action: Action) -> Self {
         match (resource, action) {
             (Resource::Catalog, _) => Self::ANY,
             (Resource::Repository(_), Action::Pull) => Self::PULL,
+            (Resource::Repository(_), Action::Create) => Self::PULL.with(Self::CREATE),
             (Resource::Repository(_), Action::Push) => Self::PULL.with(Self::PUSH),
             (Resource::Repository(_), Action::Delete) => Self::DELETE,
         }
@@ -81,10 +84,12 @@ impl Actions {
 
     /// The known ones among the words.
     pub(super) fn of_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
-        words
-            .into_iter()
-            .filter_map(|word| Self::WORDS.iter().find(|(_, known)| *known == word))
-            .fold(Self::default(), |set, (action, _)| set.with(*action))
+        words.into_iter().filter_map(Self::of_word).fold(Self::default(), Self::with)
+    }
+
+    /// The action of a word, if it is one.
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(action, _)| *action)
     }
 
     /// The set as words.
@@ -96,13 +101,32 @@ impl Actions {
         Self(self.0 | other.0)
     }
 
+    pub(super) fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(super) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     pub(super) fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether every needed action is inside; `*` covers all.
+    /// With everything that is included: in `*` all, in `push` also `create`.
+    pub(super) fn expanded(self) -> Self {
+        if self.0 & Self::ANY.0 != 0 {
+            Self::WORDS.iter().fold(self, |set, (action, _)| set.with(*action))
+        } else if self.0 & Self::PUSH.0 != 0 {
+            self.with(Self::CREATE)
+        } else {
+            self
+        }
+    }
+
+    /// Whether every needed action is inside.
     pub(super) fn cover(self, needed: Self) -> bool {
-        self.0 & Self::ANY.0 != 0 || self.0 & needed.0 == needed.0
+        self.expanded().0 & needed.0 == needed.0
     }
 }
 
@@ -228,6 +252,7 @@ mod tests {
         assert!(Actions::ANY.cover(Actions::PULL.with(Actions::DELETE)));
         assert!(!Actions::PULL.with(Actions::PUSH).cover(Actions::DELETE));
         assert!(!Actions::PUSH.cover(Actions::PULL.with(Actions::PUSH)));
+        assert!(Actions::PUSH.cover(Actions::CREATE) && !Actions::CREATE.cover(Actions::PUSH));
     }
 
     proptest! {
@@ -237,7 +262,7 @@ mod tests {
         }
 
         #[test]
-        fn a_parsed_scope_reads_back_the_same(name in "[a-z]{1,5}(/[a-z]{1,5}){0,2}", words in prop::sample::subsequence(vec!["pull", "push", "delete", "*"], 1..=4)) {
+        fn a_parsed_scope_reads_back_the_same(name in "[a-z]{1,5}(/[a-z]{1,5}){0,2}", words in prop::sample::subsequence(vec!["pull", "push", "create", "delete", "*"], 1..=5)) {
             let text = format!("repository:{name}:{}", words.join(","));
             let parsed = parse_all([text.as_str()]);
             prop_assert_eq!(parsed.len(), 1);

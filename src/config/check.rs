@@ -76,6 +76,11 @@ impl Settings {
         }
     }
 
+    /// How many sections a list has.
+    pub(crate) fn items(&self, path: &str) -> usize {
+        (0..).take_while(|index| self.0.contains_key(&format!("{path}.{index}"))).count()
+    }
+
     /// Free names with their texts.
     pub(crate) fn table(&self, path: &str) -> &[(String, Vec<String>)] {
         match self.0.get(path).map(|setting| &setting.typed) {
@@ -91,6 +96,13 @@ pub(crate) fn check(root: &Node, report: &mut Report) -> Settings {
     let keys: Vec<&Key> = schema::top().collect();
     check.entries("", root, &keys, Strangers::Warned);
     check.settings
+}
+
+/// Types the content of a file that stands for a section, as if it were written there.
+pub(crate) fn include(settings: &mut Settings, path: &str, root: &Node, keys: &'static [Key], report: &mut Report) {
+    let mut check = Check { settings: std::mem::take(settings), report };
+    check.entries(path, root, &keys.iter().collect::<Vec<_>>(), Strangers::Warned);
+    *settings = check.settings;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -193,7 +205,9 @@ impl Check<'_> {
         match &node.value {
             Value::List(nodes) => {
                 for (index, node) in nodes.iter().enumerate() {
-                    self.entries(&format!("{path}.{index}"), node, keys, Strangers::Warned);
+                    let path = format!("{path}.{index}");
+                    self.keep(&path, &node.origin, Typed::Section);
+                    self.entries(&path, node, keys, Strangers::Warned);
                 }
             }
             _ if node.is_null() => {}

@@ -15,9 +15,11 @@ mod tests;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use check::Settings;
 use problem::Report;
 pub use problem::{Error, Notice, Severity};
 
@@ -62,6 +64,36 @@ pub struct Loaded {
     pub config: Config,
     /// For the log; nothing has been written yet.
     pub warnings: Vec<Notice>,
+    /// Where it was read from.
+    pub source: Source,
+}
+
+/// Where a configuration comes from, so that it can be read again.
+#[derive(Clone)]
+pub struct Source {
+    path: PathBuf,
+    environment: BTreeMap<String, String>,
+    /// The file of the rules, where they have their own.
+    rules: Option<PathBuf>,
+}
+
+impl Source {
+    /// The files: when one of them changes, the configuration may be another.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.path.as_path()).chain(self.rules.as_deref())
+    }
+
+    /// Reads the configuration again, with the environment of the first time.
+    pub fn load(&self) -> Result<Loaded, Error> {
+        load(&self.path, self.environment.clone())
+    }
+}
+
+/// Without the environment, which holds secrets.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("path", &self.path).field("rules", &self.rules).finish_non_exhaustive()
+    }
 }
 
 /// Reads a file, lays the environment over it and checks the whole.
@@ -71,22 +103,42 @@ pub struct Loaded {
 pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Error> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: name.clone(), source })?;
-    read(&name, &text, environment)
+    read(&name, &text, environment.into_iter().collect())
 }
 
 /// Checks the text of a file with the environment over it.
-fn read(name: &str, text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Error> {
+fn read(name: &str, text: &str, environment: BTreeMap<String, String>) -> Result<Loaded, Error> {
     let mut report = Report::default();
     let config = tree::read_file(name, text, &mut report).map(|mut root| {
-        let environment: BTreeMap<String, String> = environment.into_iter().collect();
-        environment::overlay(&mut root, environment, &mut report);
-        let settings = check::check(&root, &mut report);
-        assemble::assemble(name, &settings, &mut report)
+        environment::overlay(&mut root, environment.clone(), &mut report);
+        let mut settings = check::check(&root, &mut report);
+        let rules = include_rules(&mut settings, &mut report);
+        (assemble::assemble(name, &settings, &mut report), rules)
     });
     match config {
-        Some(config) if report.problems.is_empty() => Ok(Loaded { config, warnings: report.notices }),
+        Some((config, rules)) if report.problems.is_empty() => {
+            Ok(Loaded { config, warnings: report.notices, source: Source { path: name.into(), environment, rules } })
+        }
         _ => Err(Error::Invalid(report.problems)),
     }
+}
+
+/// Reads the rules from the file that they have been put into, if they have; where that is.
+fn include_rules(settings: &mut Settings, report: &mut Report) -> Option<PathBuf> {
+    let (path, origin) = (settings.text("access.file")?.to_owned(), settings.origin("access.file").cloned());
+    if ["access.rules", "access.groups"].iter().any(|key| settings.origin(key).is_some()) {
+        report.problem(origin.as_ref(), "access.file", "cannot stand beside rules or groups; keep one of the two");
+        return None;
+    }
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            if let Some(root) = tree::read_file(&path, &text, report) {
+                check::include(settings, "access", &root, schema::ACCESS, report);
+            }
+        }
+        Err(error) => report.problem(origin.as_ref(), "access.file", format_args!("cannot read {path}: {error}")),
+    }
+    Some(path.into())
 }
 
 /// The file to read: the argument, else what `REGISTRY_CONFIGURATION_PATH` names, else the first that lies at a usual place.

@@ -31,6 +31,8 @@ impl fmt::Display for Origin {
 /// How much a notice matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
+    /// Something that cannot have been meant; a check of the configuration counts it as an error.
+    Mistake,
     /// Something asked for will not happen, or was probably meant otherwise.
     Warning,
     /// Worth knowing; nothing to do.
@@ -89,6 +91,11 @@ impl Report {
         if !self.notices.contains(&notice) {
             self.notices.push(notice);
         }
+    }
+
+    /// Notes something that cannot have been meant.
+    pub(crate) fn mistake(&mut self, origin: Option<&Origin>, key: &str, text: impl fmt::Display) {
+        self.notice(Severity::Mistake, origin, key, text);
     }
 
     /// Notes a warning.

@@ -54,6 +54,19 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     u64::try_from(total).ok().map(Duration::from_nanos)
 }
 
+/// A rate as `10/m`, as the time for each one: whole numbers a second, minute or hour.
+pub(crate) fn rate(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_once('/')?;
+    let seconds = match unit.trim() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    let number = number.trim().parse::<u32>().ok().filter(|number| *number > 0)?;
+    Some(Duration::from_secs(seconds) / number).filter(|period| !period.is_zero())
+}
+
 fn unit_of(name: &str) -> Option<u128> {
     Some(match name {
         "ns" => 1,
@@ -132,6 +145,17 @@ mod tests {
             assert_eq!(duration(text), None, "{text}");
         }
         assert_eq!(duration("3000000h"), None, "more than Go can hold");
+    }
+
+    #[test]
+    fn rates_are_a_time_for_each() {
+        let table = [("10/m", 6000), ("1/s", 1000), ("2000/s", 0), (" 3600 / h ", 1000)];
+        for (text, milliseconds) in table {
+            assert_eq!(rate(text).map(|period| period.as_millis()), Some(milliseconds), "{text}");
+        }
+        for text in ["", "10", "10/d", "0/s", "-1/s", "1.5/s", "/s"] {
+            assert_eq!(rate(text), None, "{text}");
+        }
     }
 
     proptest! {

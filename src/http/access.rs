@@ -7,7 +7,6 @@
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
@@ -15,10 +14,10 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
 use super::extract::Query;
-use super::{AppState, Error};
-use crate::auth::{self, Action, Authenticator, Caller, Decision, Problem, Resource, policy};
+use super::{AppState, Error, audit};
+use crate::auth::{self, Action, Authenticator, Caller, Decision, Problem, Resource, Visit, policy};
 use crate::oci::Name;
-use crate::registry::{Registry, Repository};
+use crate::registry::{Registry, Repository, TagMode};
 
 /// The data, and who guards it.
 pub(super) struct Gate {
@@ -32,8 +31,8 @@ impl Gate {
     }
 
     /// Finds out who sends this `Authorization`.
-    pub(super) async fn authenticate(&self, authorization: Option<&str>) -> Result<Caller, auth::Error> {
-        self.authenticator.authenticate(authorization, SystemTime::now()).await
+    pub(super) async fn authenticate(&self, authorization: Option<&str>, visit: &Visit) -> Result<Caller, auth::Error> {
+        self.authenticator.authenticate(authorization, visit).await
     }
 
     /// The token realm, when it is in the box.
@@ -58,7 +57,7 @@ pub(super) trait Permission {
 
 /// Reading.
 pub(super) struct Pull;
-/// Writing.
+/// Writing; whether tags may be moved is asked beside it ([`Access::tag_mode`]).
 pub(super) struct Push;
 /// Removing.
 pub(super) struct Delete;
@@ -68,7 +67,7 @@ impl Permission for Pull {
 }
 
 impl Permission for Push {
-    const ACTION: Action = Action::Push;
+    const ACTION: Action = Action::Create;
 }
 
 impl Permission for Delete {
@@ -89,6 +88,20 @@ impl<P> Access<P> {
 }
 
 impl Access<Push> {
+    /// What the caller may do to a tag that exists.
+    pub(super) fn tag_mode(&self) -> TagMode {
+        match policy::decide(&self.caller, &Resource::Repository(self.repository.name()), Action::Push) {
+            Decision::Allowed => TagMode::Move,
+            Decision::Unauthenticated | Decision::InsufficientScope | Decision::Hidden | Decision::Denied => TagMode::Create,
+        }
+    }
+
+    /// Writes down that a tag was not moved.
+    pub(super) fn deny_move(&self, state: &AppState, request: &HttpRequest) {
+        let wanted = self.repository.name().as_str();
+        audit::denial(state, request, self.caller.identity(), Decision::Denied, wanted);
+    }
+
     /// Another repository, when the caller may pull from it.
     pub(super) fn source(&self, state: &AppState, name: Name) -> Option<Repository> {
         self.may_pull(&name).then(|| state.gate.registry.repository(name))
@@ -115,7 +128,7 @@ fn repository_access<P: Permission>(request: &HttpRequest) -> Result<Access<P>, 
     let name = request.match_info().get("name").unwrap_or_default().parse::<Name>();
     let Ok(name) = name else {
         let caller = caller(request, state, &[])?;
-        permit(request, state, policy::decide_base(&caller), &[])?;
+        permit(request, state, &caller, policy::decide_base(&caller), &[])?;
         return Err(Error::NameInvalid);
     };
     let resource = Resource::Repository(&name);
@@ -123,7 +136,7 @@ fn repository_access<P: Permission>(request: &HttpRequest) -> Result<Access<P>, 
     let wanted: Vec<_> =
         [(resource, P::ACTION)].into_iter().chain(source.iter().map(|name| (Resource::Repository(name), Action::Pull))).collect();
     let caller = caller(request, state, &wanted)?;
-    permit(request, state, policy::decide(&caller, &resource, P::ACTION), &wanted)?;
+    permit(request, state, &caller, policy::decide(&caller, &resource, P::ACTION), &wanted)?;
     Ok(Access { repository: state.gate.registry.repository(name), caller, permission: PhantomData })
 }
 
@@ -137,6 +150,7 @@ fn mount_source(request: &HttpRequest) -> Option<Name> {
 /// The right to list the repositories.
 pub(super) struct CatalogAccess {
     registry: Arc<Registry>,
+    caller: Caller,
 }
 
 impl CatalogAccess {
@@ -144,9 +158,9 @@ impl CatalogAccess {
         &self.registry
     }
 
-    /// Whether a repository may be shown to the caller: to those who may list at all, every one.
-    pub(super) fn shows(&self, _: &Name) -> bool {
-        true
+    /// Whether a repository may be shown to the caller.
+    pub(super) fn shows(&self, name: &Name) -> bool {
+        policy::lists(&self.caller, name)
     }
 }
 
@@ -159,8 +173,8 @@ impl FromRequest for CatalogAccess {
             let state = state(request)?;
             let wanted = [(Resource::Catalog, Action::Pull)];
             let caller = caller(request, state, &wanted)?;
-            permit(request, state, policy::decide(&caller, &Resource::Catalog, Action::Pull), &wanted)?;
-            Ok(Self { registry: Arc::clone(&state.gate.registry) })
+            permit(request, state, &caller, policy::decide(&caller, &Resource::Catalog, Action::Pull), &wanted)?;
+            Ok(Self { registry: Arc::clone(&state.gate.registry), caller })
         };
         ready(access())
     }
@@ -177,7 +191,7 @@ impl FromRequest for BaseAccess {
         let access = || {
             let state = state(request)?;
             let caller = caller(request, state, &[])?;
-            permit(request, state, policy::decide_base(&caller), &[])?;
+            permit(request, state, &caller, policy::decide_base(&caller), &[])?;
             Ok(Self)
         };
         ready(access())
@@ -196,6 +210,7 @@ fn caller(request: &HttpRequest, state: &AppState, wanted: Wanted<'_>) -> Result
     match &extensions.get::<Asker>().ok_or(Error::Unguarded)?.0 {
         Ok(caller) => Ok(caller.clone()),
         Err(auth::Error::Busy) => Err(Error::Busy),
+        Err(auth::Error::Closed(wait)) => Err(Error::LoginsClosed(*wait)),
         Err(auth::Error::InvalidToken(_)) => Err(unauthorized(request, state, wanted, Some(Problem::InvalidToken))),
         Err(auth::Error::WrongCredentials | auth::Error::MalformedAuthorization | auth::Error::UnsupportedScheme) => {
             Err(unauthorized(request, state, wanted, None))
@@ -204,13 +219,22 @@ fn caller(request: &HttpRequest, state: &AppState, wanted: Wanted<'_>) -> Result
     }
 }
 
-fn permit(request: &HttpRequest, state: &AppState, decision: Decision, wanted: Wanted<'_>) -> Result<(), Error> {
+fn permit(request: &HttpRequest, state: &AppState, caller: &Caller, decision: Decision, wanted: Wanted<'_>) -> Result<(), Error> {
+    let name = wanted.first().map_or("", |(resource, _)| name_of(resource));
+    audit::denial(state, request, caller.identity(), decision, name);
     match decision {
         Decision::Allowed => Ok(()),
         Decision::Unauthenticated => Err(unauthorized(request, state, wanted, None)),
         Decision::InsufficientScope => Err(unauthorized(request, state, wanted, Some(Problem::InsufficientScope))),
-        Decision::Hidden => Err(Error::Hidden),
+        Decision::Hidden => Err(Error::Hidden(name.to_owned())),
         Decision::Denied => Err(Error::Denied),
+    }
+}
+
+fn name_of<'a>(resource: &Resource<'a>) -> &'a str {
+    match resource {
+        Resource::Repository(name) => name.as_str(),
+        Resource::Catalog => "_catalog",
     }
 }
 

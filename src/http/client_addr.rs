@@ -5,18 +5,24 @@
 //! private networks too, so that proxies set up for registry:2 keep their Locations.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{FORWARDED, HOST, HeaderMap};
 use ipnet::IpNet;
 
+use crate::auth::{Relay, Source, Visit};
+
 /// What the listener knows of a connection; put into each request's connection data.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ConnectionInfo {
     /// The address of the peer; `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
     /// Whether the connection is TLS to us.
     pub scheme: Scheme,
+    /// Whom the client's certificate names, where it was verified and certificates name users.
+    pub certificate_user: Option<Arc<str>>,
 }
 
 /// The scheme of a request's URL.
@@ -45,6 +51,15 @@ pub(super) struct Client {
     pub(super) scheme: Scheme,
     /// The host, with its port if one was named; `None` when it is absent or malformed.
     pub(super) host: Option<String>,
+    /// Whether a peer that nobody trusts says that it speaks for somebody else.
+    pub(super) relay: Relay,
+}
+
+impl Client {
+    /// Where the request comes from, as far as rights and limits go.
+    pub(super) fn source(&self) -> Source {
+        Source { address: self.address, relay: self.relay }
+    }
 }
 
 /// Whose word counts.
@@ -57,6 +72,9 @@ pub(super) struct Proxies {
 const LOOPBACK: [&str; 3] = ["127.0.0.0/8", "::1/128", "::ffff:127.0.0.0/104"];
 const PRIVATE: [&str; 7] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10", "fc00::/7", "fe80::/10"];
 
+/// What proxies add to say whom they speak for.
+const FORWARDING: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+
 impl Proxies {
     pub(super) fn new(configured: Option<Vec<IpNet>>) -> Self {
         let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("the constants are networks")).collect();
@@ -64,6 +82,12 @@ impl Proxies {
             || Self { for_address: networks(&LOOPBACK), for_origin: networks(&[&LOOPBACK[..], &PRIVATE[..]].concat()) },
             |list| Self { for_address: list.clone(), for_origin: list },
         )
+    }
+
+    /// What is known of a request beside its credentials.
+    pub(super) fn visit(&self, request: &HttpRequest) -> Visit {
+        let certificate = request.conn_data::<ConnectionInfo>().and_then(|info| info.certificate_user.clone());
+        Visit { source: self.client(request).source(), certificate, now: SystemTime::now() }
     }
 
     /// Works out the client of a request.
@@ -77,7 +101,7 @@ impl Proxies {
 
     fn client_of(&self, headers: &HeaderMap, peer: IpAddr, scheme: Scheme) -> Client {
         let own_host = || text(headers, HOST.as_str()).map(str::to_owned);
-        let mut client = Client { address: peer, scheme, host: own_host() };
+        let mut client = Client { address: peer, scheme, host: own_host(), relay: Relay::None };
         if contains(&self.for_origin, peer) {
             if let Some(scheme) = forwarded_scheme(headers) {
                 client.scheme = scheme;
@@ -88,6 +112,8 @@ impl Proxies {
         }
         if contains(&self.for_address, peer) {
             client.address = self.forwarded_address(headers).unwrap_or(peer);
+        } else if FORWARDING.iter().any(|name| headers.contains_key(*name)) {
+            client.relay = Relay::Untrusted;
         }
         client.host = client.host.filter(|host| is_host(host));
         client
@@ -179,32 +205,38 @@ mod tests {
         Proxies::new(configured).client_of(&map, peer.parse().unwrap(), Scheme::Http)
     }
 
+    fn known(address: &str, scheme: Scheme, host: &str) -> Client {
+        Client { address: address.parse().unwrap(), scheme, host: Some(host.into()), relay: Relay::None }
+    }
+
     #[test]
     fn a_stranger_is_believed_in_nothing() {
         let headers = [("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "evil")];
         let client = client(None, "203.0.113.9", &headers);
-        assert_eq!(client, Client { address: "203.0.113.9".parse().unwrap(), scheme: Scheme::Http, host: Some("own:5000".into()) });
+        assert_eq!(client, Client { relay: Relay::Untrusted, ..known("203.0.113.9", Scheme::Http, "own:5000") });
     }
 
     #[test]
     fn a_private_peer_is_believed_in_scheme_and_host_but_not_in_the_address() {
         let headers = [("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "example.org, b")];
         let client = client(None, "172.17.0.1", &headers);
-        assert_eq!(client, Client { address: "172.17.0.1".parse().unwrap(), scheme: Scheme::Https, host: Some("example.org".into()) });
+        assert_eq!(client, Client { relay: Relay::Untrusted, ..known("172.17.0.1", Scheme::Https, "example.org") });
     }
 
     #[test]
     fn the_address_is_the_rightmost_hop_that_is_not_a_proxy_of_ours() {
         let hops = [("x-forwarded-for", "1.1.1.1, 9.9.9.9"), ("x-forwarded-for", "127.0.0.3")];
         assert_eq!(client(None, "127.0.0.1", &hops).address.to_string(), "9.9.9.9");
-        assert_eq!(client(Some(&["10.0.0.0/8"]), "127.0.0.1", &hops).address.to_string(), "127.0.0.1");
+        let stranger = client(Some(&["10.0.0.0/8"]), "127.0.0.1", &hops);
+        assert_eq!((stranger.address.to_string().as_str(), stranger.relay), ("127.0.0.1", Relay::Untrusted));
+        assert_eq!(client(Some(&["10.0.0.0/8"]), "127.0.0.1", &[]).relay, Relay::None);
     }
 
     #[test]
     fn the_standard_header_comes_before_the_older_ones() {
         let headers = [("forwarded", "for=\"[2001:db8::1]:99\";proto=https;host=a.example"), ("x-forwarded-for", "9.9.9.9")];
         let client = client(None, "::1", &headers);
-        assert_eq!(client, Client { address: "2001:db8::1".parse().unwrap(), scheme: Scheme::Https, host: Some("a.example".into()) });
+        assert_eq!(client, known("2001:db8::1", Scheme::Https, "a.example"));
     }
 
     #[test]

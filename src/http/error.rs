@@ -4,6 +4,8 @@
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_RANGE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
@@ -25,15 +27,21 @@ pub enum Error {
         /// What was needed, for the body.
         detail: Vec<Value>,
     },
-    /// The caller may not pull here: to it the repository does not exist.
+    /// The caller may not pull here: to it the repository of this name does not exist.
     #[error("hidden from the caller")]
-    Hidden,
+    Hidden(String),
     /// The caller may pull here, but not do this.
     #[error("denied")]
     Denied,
     /// Too many password checks are waiting.
     #[error("too many password checks are waiting")]
     Busy,
+    /// Too many wrong passwords came from there: the next is looked at when this time has passed.
+    #[error("too many wrong passwords")]
+    LoginsClosed(Duration),
+    /// Whether a token of another issuer is good cannot be found out for now.
+    #[error("the issuer's keys cannot be had")]
+    IssuerUnavailable,
     /// Who asks could not be found out, through no fault of theirs.
     #[error("authentication failed on our side")]
     AuthenticationFailed,
@@ -137,9 +145,15 @@ impl Error {
                     None => answer,
                 }
             }
-            Self::Hidden => answer(StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
+            // As `NameUnknown` of the registry, to the byte.
+            Self::Hidden(name) => answer(StatusCode::NOT_FOUND, ErrorCode::NameUnknown).with(json!({"name": name})),
             Self::Denied => answer(StatusCode::FORBIDDEN, ErrorCode::Denied),
             Self::Busy => answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests).header(RETRY_AFTER, "1"),
+            Self::LoginsClosed(wait) => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests).header(RETRY_AFTER, seconds.max(1).to_string())
+            }
+            Self::IssuerUnavailable => answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).header(RETRY_AFTER, "10"),
             Self::AuthenticationFailed | Self::Unguarded => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
             Self::NameInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
             Self::ReferenceInvalid(InvalidReference::Tag) => answer(StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
@@ -294,7 +308,9 @@ mod tests {
     fn own() -> Vec<(Error, u16, &'static str)> {
         vec![
             (Error::Unauthorized { challenge: None, detail: Vec::new() }, 401, "UNAUTHORIZED"),
-            (Error::Hidden, 404, "NAME_UNKNOWN"),
+            (Error::Hidden("a".into()), 404, "NAME_UNKNOWN"),
+            (Error::LoginsClosed(Duration::from_millis(1500)), 429, "TOOMANYREQUESTS"),
+            (Error::IssuerUnavailable, 503, "UNAVAILABLE"),
             (Error::Denied, 403, "DENIED"),
             (Error::Busy, 429, "TOOMANYREQUESTS"),
             (Error::AuthenticationFailed, 500, "UNKNOWN"),

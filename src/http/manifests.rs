@@ -11,7 +11,7 @@ use super::extract::{self, Query};
 use super::{AppState, Error, MANIFEST_LIMIT, blobs};
 use crate::oci::media_type::{DOCKER_LIST, DOCKER_MANIFEST};
 use crate::oci::{Manifest, Reference, Tag};
-use crate::registry::{self, ManifestPush, Repository, StoredManifest, TagMode};
+use crate::registry::{self, ManifestPush, Repository, StoredManifest};
 
 /// How many tags one push may set beside its reference (distribution specification 1.2 asks for at least 10).
 const MOST_TAGS: usize = 100;
@@ -40,8 +40,12 @@ pub(super) async fn put(access: Access<Push>, request: HttpRequest, body: Payloa
     let reference = extract::reference(&request)?;
     let tags = extra_tags(&request, &reference)?;
     let bytes = read(&request, body).await?;
-    let push = ManifestPush { reference, tags, media_type: extract::media_type(&request), bytes, mode: TagMode::Move };
-    let pushed = access.repository().put_manifest(push).await?;
+    let push = ManifestPush { reference, tags, media_type: extract::media_type(&request), bytes, mode: access.tag_mode() };
+    let pushed = access.repository().put_manifest(push).await;
+    if let Err(registry::Error::TagExists(_)) = &pushed {
+        access.deny_move(&state, &request);
+    }
+    let pushed = pushed?;
     let location = state.locations.manifest(&state.proxies.client(&request), access.repository().name(), &pushed.digest);
     let mut response = HttpResponse::Created();
     response.insert_header((LOCATION, location)).insert_header(("docker-content-digest", pushed.digest.as_str()));

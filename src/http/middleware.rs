@@ -9,15 +9,17 @@ use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, Header
 use actix_web::http::{Method, Version};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{HttpMessage as _, ResponseError as _};
+use actix_web::{HttpMessage as _, HttpRequest, ResponseError as _};
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tracing::Instrument as _;
 
 use super::access::Asker;
+use super::audit::RequestId;
 use super::body::Body;
 use super::client_addr::is_host;
-use super::{AppState, Error};
+use super::{AppState, Error, audit};
+use crate::auth::{self, Caller};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -49,6 +51,7 @@ pub(super) async fn observe(
     let Some(state) = state else { return Ok(request.into_response(Error::Unguarded.error_response())) };
     let id = state.request_ids.next();
     let span = tracing::error_span!("request", request.id = %id);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = if is_proper(request.head().version, request.method(), request.headers()) {
         let body = Body::share(&mut request);
         let response = next.call(request).instrument(span).await?.map_into_boxed_body();
@@ -78,10 +81,7 @@ pub(super) async fn authenticate(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let state = request.app_data::<Data<AppState>>().cloned();
     let Some(state) = state else { return Ok(request.into_response(Error::Unguarded.error_response())) };
-    let asker = match authorization(request.headers()) {
-        Ok(text) => state.gate.authenticate(text).await,
-        Err(error) => Err(error),
-    };
+    let asker = find_out(&state, request.request()).await;
     request.extensions_mut().insert(Asker(asker));
     let mut response = next.call(request).await?.map_into_boxed_body();
     for (name, value) in &state.headers {
@@ -91,13 +91,23 @@ pub(super) async fn authenticate(
     Ok(response)
 }
 
+async fn find_out(state: &AppState, request: &HttpRequest) -> Result<Caller, auth::Error> {
+    let text = authorization(request.headers())?;
+    let found = state.gate.authenticate(text, &state.proxies.visit(request)).await;
+    match &found {
+        Ok(caller) => audit::login(state, request, caller.identity(), caller.proof()),
+        Err(error) => audit::refusal(state, request, &auth::claimed_user(text).unwrap_or_default(), error),
+    }
+    found
+}
+
 /// The one `Authorization`; several, or one that is no text, are refused rather than chosen from.
-fn authorization(headers: &HeaderMap) -> Result<Option<&str>, crate::auth::Error> {
+fn authorization(headers: &HeaderMap) -> Result<Option<&str>, auth::Error> {
     let mut values = headers.get_all(AUTHORIZATION);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| crate::auth::Error::MalformedAuthorization),
-        (Some(_), Some(_)) => Err(crate::auth::Error::MalformedAuthorization),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| auth::Error::MalformedAuthorization),
+        (Some(_), Some(_)) => Err(auth::Error::MalformedAuthorization),
     }
 }
 
@@ -120,7 +130,8 @@ fn combined_line(state: &AppState, response: &ServiceResponse<BoxBody>) -> Strin
         BodySize::Sized(_) | BodySize::None | BodySize::Stream => 0,
     };
     let extensions = request.extensions();
-    let user = extensions.get::<Asker>().and_then(|asker| asker.0.as_ref().ok()).and_then(|caller| caller.identity().name());
+    let user = extensions.get::<Asker>().and_then(|asker| asker.0.as_ref().ok()).map(|caller| caller.identity().to_string());
+    let user = user.as_deref().filter(|user| !user.is_empty());
     let mut line = format!("{} - ", client.address);
     push_escaped(&mut line, user.unwrap_or("-").as_bytes());
     // Writing to a text cannot fail.

@@ -6,6 +6,7 @@
 //! decided in [`access`], whose extractors are every handler's first argument.
 
 mod access;
+mod audit;
 mod blobs;
 mod body;
 mod client_addr;

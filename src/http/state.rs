@@ -12,7 +12,7 @@ use super::middleware::RequestIds;
 use super::upload_state::StateSigner;
 use crate::auth::Authenticator;
 use crate::registry::Registry;
-use crate::telemetry::AccessLogWriter;
+use crate::telemetry::{AuditLog, LineWriter};
 
 /// Built once at start and passed down.
 pub struct AppState {
@@ -25,7 +25,8 @@ pub struct AppState {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) catalog_max_entries: usize,
     pub(super) tags_max: usize,
-    pub(super) access_log: Option<AccessLogWriter>,
+    pub(super) access_log: Option<LineWriter>,
+    pub(super) audit: AuditLog,
 }
 
 /// A configured header cannot be sent.
@@ -39,7 +40,8 @@ impl AppState {
         options: &Options,
         registry: Arc<Registry>,
         authenticator: Arc<Authenticator>,
-        access_log: Option<AccessLogWriter>,
+        access_log: Option<LineWriter>,
+        audit: AuditLog,
     ) -> Result<Self, InvalidHeader> {
         Ok(Self {
             gate: Gate::new(registry, authenticator),
@@ -52,6 +54,7 @@ impl AppState {
             catalog_max_entries: options.catalog_max_entries,
             tags_max: options.tags_max,
             access_log,
+            audit,
         })
     }
 }

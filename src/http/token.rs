@@ -14,8 +14,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::extract::{self, Query};
-use super::{AppState, Error};
-use crate::auth::{self, Grant, IssuedToken, Offline, TokenRequest};
+use super::{AppState, Error, audit};
+use crate::auth::{self, Grant, Identity, IssuedToken, Offline, TokenRequest};
+use crate::telemetry::{Event, Verdict};
 
 /// The longest form that is read, in bytes.
 const FORM_LIMIT: usize = 64 * 1024;
@@ -29,7 +30,7 @@ pub(super) async fn get(request: HttpRequest, state: Data<AppState>) -> Result<H
         None => Grant::Anonymous,
     };
     let is_offline = query.get("offline_token").is_some_and(|text| text == "true" || text == "1");
-    respond(&state, grant, &query, is_offline).await
+    respond(&request, &state, grant, &query, is_offline).await
 }
 
 /// `POST /auth/token`: OAuth2 with a form body.
@@ -43,31 +44,58 @@ pub(super) async fn post(request: HttpRequest, body: Payload, state: Data<AppSta
         _ => return Err(Error::QueryInvalid),
     };
     let is_offline = form.get("access_type") == Some("offline") || matches!(grant, Grant::Refresh(_));
-    respond(&state, grant, &form, is_offline).await
+    respond(&request, &state, grant, &form, is_offline).await
 }
 
 /// `GET /auth/jwks.json`: the public keys that tokens verify with.
 pub(super) async fn keys(state: Data<AppState>) -> Result<HttpResponse, Error> {
     let tokens = state.gate.tokens().ok_or(Error::RouteUnknown)?;
-    Ok(HttpResponse::Ok().json(tokens.jwks()))
+    Ok(HttpResponse::Ok().json(tokens.jwks(SystemTime::now())))
 }
 
-async fn respond(state: &AppState, grant: Grant<'_>, fields: &Query, is_offline: bool) -> Result<HttpResponse, Error> {
+async fn respond(
+    request: &HttpRequest,
+    state: &AppState,
+    grant: Grant<'_>,
+    fields: &Query,
+    is_offline: bool,
+) -> Result<HttpResponse, Error> {
     let tokens = state.gate.tokens().ok_or(Error::RouteUnknown)?;
-    let request = TokenRequest {
+    let asked = TokenRequest {
         grant,
         service: fields.get("service"),
         scopes: fields.all("scope").collect(),
         access: if is_offline { Offline::Wanted } else { Offline::NotWanted },
         client_id: fields.get("client_id"),
     };
-    match tokens.issue(request, SystemTime::now()).await {
+    let issued = tokens.issue(asked, &state.proxies.visit(request)).await;
+    write_down(request, state, grant, &issued);
+    match issued {
         Ok(issued) => Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(reply(&issued))),
         Err(auth::Error::Busy) => Err(Error::Busy),
+        Err(auth::Error::Closed(wait)) => Err(Error::LoginsClosed(wait)),
+        Err(auth::Error::IssuerUnavailable(_)) => Err(Error::IssuerUnavailable),
         Err(auth::Error::WrongCredentials | auth::Error::InvalidToken(_) | auth::Error::MalformedAuthorization) => Err(refused()),
         Err(error) => {
             tracing::error!(%error, "no token could be issued");
             Err(Error::AuthenticationFailed)
+        }
+    }
+}
+
+/// The login, and the token or why there is none. A token for nobody that opens nothing decides nothing.
+fn write_down(request: &HttpRequest, state: &AppState, grant: Grant<'_>, issued: &Result<IssuedToken, auth::Error>) {
+    match issued {
+        Ok(issued) => {
+            audit::login(state, request, &issued.identity, issued.proof);
+            if issued.identity != Identity::Anonymous || !issued.scope.is_empty() {
+                let user = issued.identity.to_string();
+                audit::record(state, request, (Event::Token, Verdict::Allowed), &user, Some(&issued.scope), grant.name());
+            }
+        }
+        Err(error) => {
+            let claimed = if let Grant::Password { user, .. } = grant { user } else { "" };
+            audit::refusal(state, request, claimed, error);
         }
     }
 }

@@ -147,8 +147,8 @@ pub(super) enum Connection<S> {
 impl<S> Connection<S> {
     fn info(&self) -> ConnectionInfo {
         match self {
-            Self::Plain(_, peer) => ConnectionInfo { peer: *peer, scheme: Scheme::Http },
-            Self::Tls(_, peer) => ConnectionInfo { peer: *peer, scheme: Scheme::Https },
+            Self::Plain(_, peer) => ConnectionInfo { peer: *peer, scheme: Scheme::Http, certificate_user: None },
+            Self::Tls(_, peer) => ConnectionInfo { peer: *peer, scheme: Scheme::Https, certificate_user: None },
         }
     }
 }

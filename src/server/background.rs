@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use super::configured::Configured;
+use super::control;
 use crate::auth::Authenticator;
 use crate::registry::{Registry, UploadPurging};
 use crate::tls::{Certificate, Reload};
@@ -17,24 +19,40 @@ const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 /// The longest wait before the first round of purging, so that servers started together do not purge together.
 const FIRST_PURGE_WITHIN: Duration = Duration::from_secs(3600);
 
+/// How often files of rules, users, tokens and keys are looked at.
+const ACCOUNTS_CHECK: Duration = Duration::from_secs(1);
+
+/// How often it is written down when machine tokens were last used.
+const USES_SAVED: Duration = Duration::from_secs(60);
+
 /// All of them, with what ends them.
 pub(super) struct Background {
     authenticator: Arc<Authenticator>,
     certificate: Option<Arc<Certificate>>,
+    configured: Arc<Configured>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Background {
-    pub(super) fn start(registry: Arc<Registry>, authenticator: Arc<Authenticator>, certificate: Option<Arc<Certificate>>) -> Self {
+    pub(super) fn start(
+        registry: Arc<Registry>,
+        authenticator: Arc<Authenticator>,
+        certificate: Option<Arc<Certificate>>,
+        configured: Configured,
+    ) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let configured = Arc::new(configured);
+        let until_stopped = |task| stop.clone().run_until_cancelled_owned(task);
+        tasks.spawn(until_stopped(keep_up(Arc::clone(&authenticator), Arc::clone(&configured))));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(control::serve(configured.state.clone(), Arc::clone(&authenticator))));
         if let Some(certificate) = certificate.clone() {
             tasks.spawn(stop.clone().run_until_cancelled_owned(watch(certificate)));
         }
         if let Some(rules) = registry.options().upload_purging {
             tasks.spawn(stop.clone().run_until_cancelled_owned(purge(registry, rules)));
         }
-        Self { authenticator, certificate, stop, tasks }
+        Self { authenticator, certificate, configured, stop, tasks }
     }
 
     /// Reads every file again that may have changed.
@@ -46,12 +64,40 @@ impl Background {
             Ok(()) => info!("passwords and keys are read anew"),
             Err(error) => error!(error = %chain(&error), "passwords and keys cannot be read anew; the old ones are kept"),
         }
+        self.configured.reload(&self.authenticator).await;
     }
 
     pub(super) async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        save_uses(&self.authenticator).await;
+    }
+}
+
+async fn keep_up(authenticator: Arc<Authenticator>, configured: Arc<Configured>) {
+    let mut ticks = tokio::time::interval(ACCOUNTS_CHECK);
+    let mut saves = tokio::time::interval(USES_SAVED);
+    let mut trouble = None;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                let now = SystemTime::now();
+                let refreshed = authenticator.refresh(now).await.map_err(|error| chain(&error)).err();
+                if let Some(error) = refreshed.as_ref().filter(|error| trouble.as_ref() != Some(*error)) {
+                    error!(%error, "tokens or keys have changed and cannot be read; the old ones are kept");
+                }
+                trouble = refreshed;
+                configured.refresh(&authenticator, now).await;
+            }
+            _ = saves.tick() => save_uses(&authenticator).await,
+        }
+    }
+}
+
+async fn save_uses(authenticator: &Authenticator) {
+    if let Err(error) = authenticator.save_uses().await {
+        warn!(error = %chain(&error), "it cannot be written down when machine tokens were last used");
     }
 }
 
@@ -84,6 +130,6 @@ async fn purge(registry: Arc<Registry>, rules: UploadPurging) {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -6,6 +6,8 @@
 mod accept;
 mod background;
 mod clocked;
+mod configured;
+mod control;
 mod lock;
 mod secret;
 
@@ -25,27 +27,28 @@ use tracing::{info, warn};
 
 use self::accept::Connections;
 use self::background::Background;
+use self::configured::Configured;
+pub use self::control::{Reply, Request, ask};
 use self::lock::Lock;
 use crate::auth::Authenticator;
-use crate::config::{Config, Listen, Loaded, Severity};
+use crate::config::{Listen, Loaded, Severity};
 use crate::http::AppState;
 use crate::registry::Registry;
 use crate::storage::Filesystem;
-use crate::telemetry::{self, AccessLog, AccessLogWriter};
+use crate::telemetry::{self, AccessLog, AuditLog, LineWriter};
 use crate::tls::Certificate;
 
 /// Serves until a signal ends it.
 pub fn run(loaded: Loaded) -> Result<()> {
-    let Loaded { config, warnings } = loaded;
-    telemetry::start(&config.telemetry);
-    for notice in warnings {
+    telemetry::start(&loaded.config.telemetry);
+    for notice in &loaded.warnings {
         match notice.severity {
-            Severity::Warning => warn!("{}", notice.message),
+            Severity::Mistake | Severity::Warning => warn!("{}", notice.message),
             Severity::Info => info!("{}", notice.message),
         }
     }
     actix_web::rt::System::new().block_on(async {
-        let server = Server::start(config).await?;
+        let server = Server::start(loaded).await?;
         server.until_signalled().await
     })
 }
@@ -62,25 +65,31 @@ pub struct Server {
 
 impl Server {
     /// Opens everything a configuration names, binds, and serves.
-    pub async fn start(mut config: Config) -> Result<Self> {
+    pub async fn start(loaded: Loaded) -> Result<Self> {
+        let Loaded { mut config, source, .. } = loaded;
         let lock = Lock::take(&config.state, &config.storage.root_directory).await?;
-        if config.http.secret.is_none() {
-            config.http.secret = Some(secret::of_state(&config.state).await?);
-        }
+        let secret = match config.http.secret.take() {
+            Some(secret) => secret,
+            None => secret::of_state(&config.state).await?,
+        };
         let storage = Filesystem::open(&config.storage).await;
         let storage = storage
             .with_context(|| format!("storage.filesystem.rootdirectory: {} cannot be used", config.storage.root_directory.display()))?;
         let registry = Registry::new(Arc::new(storage), config.registry.clone());
-        let authenticator = Arc::new(Authenticator::open(&config.auth).await.context("auth: the files it names cannot be used")?);
+        let authenticator = Authenticator::open(&config.auth, &secret).await.context("auth: the files it names cannot be used")?;
+        let authenticator = Arc::new(authenticator);
+        config.http.secret = Some(secret);
         let certificate = match config.tls.clone() {
             Some(options) => Some(Arc::new(Certificate::open(options).await.context("http.tls: the certificate cannot be used")?)),
             None => None,
         };
         let access_log = match config.telemetry.access_log {
-            AccessLog::Combined => Some(AccessLogWriter::start(io::stdout()).context("the access log cannot be started")?),
+            AccessLog::Combined => Some(LineWriter::start("access-log", io::stdout()).context("the access log cannot be started")?),
             AccessLog::Disabled => None,
         };
-        let state = Data::new(AppState::new(&config.http, Arc::clone(&registry), Arc::clone(&authenticator), access_log)?);
+        let audit = AuditLog::start(&config.telemetry.audit).context("log.audit.output cannot be written")?;
+        let state = AppState::new(&config.http, Arc::clone(&registry), Arc::clone(&authenticator), access_log, audit)?;
+        let state = Data::new(state);
         let mut builder = actix_server::Server::build()
             .disable_signals()
             .workers(workers())
@@ -103,7 +112,7 @@ impl Server {
         let server = builder.run();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
-        let background = Background::start(registry, authenticator, certificate);
+        let background = Background::start(registry, authenticator, certificate, Configured::new(source, config.state));
         info!(addresses = ?addresses, "the registry serves");
         Ok(Self { handle, serving, addresses, background, drain_timeout: config.drain_timeout, _lock: lock })
     }

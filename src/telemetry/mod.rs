@@ -1,19 +1,23 @@
 //! Logging set-up.
 //!
-//! The application log goes to standard error, the access log to standard output, as registry:2 has it.
+//! The application log goes to standard error, the access log to standard output, as registry:2 has it; the audit log where the
+//! configuration says.
 
-mod access_log;
+mod audit;
 mod fields;
+mod line_writer;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 
 use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-pub use access_log::AccessLogWriter;
+pub use audit::{AuditLog, Entry, Event, Verdict};
+pub use line_writer::LineWriter;
 
 use fields::WithFields;
 
@@ -28,6 +32,19 @@ pub struct Options {
     pub fields: BTreeMap<String, String>,
     /// Whether the combined access log is written on standard output.
     pub access_log: AccessLog,
+    /// Where the audit log is written.
+    pub audit: AuditOutput,
+}
+
+/// `log.audit.output`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditOutput {
+    /// Beside the application log.
+    Stderr,
+    /// Beside the access log.
+    Stdout,
+    /// At the end of a file.
+    File(PathBuf),
 }
 
 /// `log.formatter`.
@@ -97,7 +114,7 @@ mod tests {
     fn logged(formatter: Formatter, fields: &[(&str, &str)]) -> String {
         let output = Output::default();
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let options = Options { level: Level::INFO, formatter, fields, access_log: AccessLog::Disabled };
+        let options = Options { level: Level::INFO, formatter, fields, access_log: AccessLog::Disabled, audit: AuditOutput::Stderr };
         let writer = output.clone();
         tracing::subscriber::with_default(subscriber(&options, move || writer.clone()), || {
             tracing::info!(repo.name = "a", "one");

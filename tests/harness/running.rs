@@ -116,11 +116,11 @@ async fn serve(setup: &Setup, directory: &Path) -> Result<(SocketAddr, Thread), 
     let text = setup.config.to_string().replace("DIR", directory.to_str().unwrap());
     let path = directory.join("config.yml");
     std::fs::write(&path, text).unwrap();
-    let config = breakwater::config::load(&path, []).unwrap_or_else(|error| panic!("{error}")).config;
+    let loaded = breakwater::config::load(&path, []).unwrap_or_else(|error| panic!("{error}"));
     let (orders, mut coming) = mpsc::unbounded_channel();
     let (started, starting) = oneshot::channel();
     let serve = async move {
-        let server = match Server::start(config).await {
+        let server = match Server::start(loaded).await {
             Ok(server) => server,
             Err(error) => return started.send(Err(format!("{error:#}"))).unwrap(),
         };

@@ -21,7 +21,7 @@ impl Setup {
     pub(crate) fn open() -> Self {
         let config = json!({
             "version": "0.1",
-            "log": {"level": "error", "accesslog": {"disabled": true}},
+            "log": {"level": "error", "accesslog": {"disabled": true}, "audit": {"output": "DIR/audit.log"}},
             "storage": {"filesystem": {"rootdirectory": "DIR/data"}, "delete": {"enabled": true}},
             "http": {"addr": "127.0.0.1:0", "secret": "sesame", "tls": {"certificate": "DIR/tls.crt", "key": "DIR/tls.key"}},
         });

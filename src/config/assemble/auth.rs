@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Rules;
 use super::http::parsed_host;
-use crate::auth::{ForeignTokenOptions, HtpasswdOptions, Options, TokenServiceOptions};
+use crate::auth::{ForeignTokenOptions, HtpasswdOptions, Options, Rules as AccessRules, TokenRealm, TokenServiceOptions};
+use crate::config::problem::Severity;
 
 const KINDS: [&str; 4] = ["none", "silly", "htpasswd", "token"];
 const NAME: &str = "breakwater";
@@ -28,15 +29,34 @@ impl Rules<'_> {
         if service && !chosen.contains(&"htpasswd") {
             self.problem("tokenservice", "works beside auth.htpasswd only, whose users it issues tokens to; add that or remove this");
         }
+        let rules = self.access();
+        if rules.is_some() && !chosen.contains(&"htpasswd") {
+            self.problem("access", "rules speak of users, who come from auth.htpasswd; add that (the password file may be empty)");
+        }
         if chosen.contains(&"htpasswd") {
-            let token_service = service.then(|| self.token_service(state));
-            let realm = self.required("auth.htpasswd.realm", "write the text that clients show, such as `realm: Registry`");
-            let path = self.required("auth.htpasswd.path", "name the password file").into();
-            Options::Htpasswd(HtpasswdOptions { realm, path, token_service })
+            Options::Htpasswd(self.htpasswd(state, rules))
         } else if chosen.contains(&"token") {
             Options::Token(self.foreign_token())
         } else {
             Options::Open
+        }
+    }
+
+    fn htpasswd(&mut self, state: &Path, rules: Option<AccessRules>) -> HtpasswdOptions {
+        let asked_for = self.settings.origin("tokenservice").is_some();
+        if !asked_for && rules.as_ref().is_some_and(AccessRules::speak_of_anonymous) {
+            let text = "speaks of anonymous callers, so the token service is on: docker pulls without a password through it only";
+            self.notice(Severity::Info, "access", text);
+        }
+        HtpasswdOptions {
+            realm: self.required("auth.htpasswd.realm", "write the text that clients show, such as `realm: Registry`"),
+            path: self.required("auth.htpasswd.path", "name the password file").into(),
+            // Beside rules it is kept ready: one that speaks of anonymous callers may come while the registry runs.
+            token_service: (asked_for || rules.is_some()).then(|| self.token_service(state)),
+            token_realm: if asked_for { TokenRealm::Open } else { TokenRealm::ForAnonymous },
+            rules: rules.unwrap_or_else(AccessRules::unwritten),
+            state: state.to_owned(),
+            logins: self.logins(),
         }
     }
 

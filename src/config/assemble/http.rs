@@ -88,15 +88,16 @@ impl Rules<'_> {
     }
 
     fn trusted_proxies(&mut self) -> Option<Vec<IpNet>> {
-        let texts = self.settings.texts("http.trustedproxies")?;
+        self.networks("http.trustedproxies")
+    }
+
+    /// A list of networks, or of addresses that stand for themselves.
+    pub(super) fn networks(&mut self, key: &str) -> Option<Vec<IpNet>> {
         let mut networks = Vec::new();
-        for text in texts {
+        for text in self.settings.texts(key)? {
             match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
                 Ok(network) => networks.push(network),
-                Err(_) => {
-                    let text = format!("`{text}` is not a network; write one such as 10.0.0.0/8 or ::1/128");
-                    self.problem("http.trustedproxies", text);
-                }
+                Err(_) => self.problem(key, format_args!("`{text}` is not a network; write one such as 10.0.0.0/8 or ::1/128")),
             }
         }
         Some(networks)

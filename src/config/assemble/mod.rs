@@ -1,7 +1,9 @@
 //! The rules between keys, and their defaults: from typed settings to the options of each layer.
 
+mod access;
 mod auth;
 mod http;
+mod limits;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -67,6 +69,11 @@ impl Rules<'_> {
             formatter: self.formatter(),
             fields,
             access_log: if disabled { telemetry::AccessLog::Disabled } else { telemetry::AccessLog::Combined },
+            audit: match self.settings.text("log.audit.output") {
+                None | Some("stderr") => telemetry::AuditOutput::Stderr,
+                Some("stdout") => telemetry::AuditOutput::Stdout,
+                Some(path) => telemetry::AuditOutput::File(path.into()),
+            },
         }
     }
 

@@ -7,6 +7,7 @@ mod ours;
 mod rest;
 mod storage;
 
+pub(crate) use self::ours::ACCESS;
 use super::problem::Severity;
 
 /// One name.

@@ -9,11 +9,7 @@ const NO_LIMITS: &str = "these limits are not there yet; what arrives is not hel
 pub(super) const TOP: &[Key] = &[
     Key::honoured("state", Text),
     Key::honoured("tokenservice", Switch(TOKENSERVICE)),
-    Key::refused(
-        "access",
-        Section(ACCESS),
-        "rules are not there yet, and without them every user may do everything; remove the section to start like that",
-    ),
+    Key::honoured("access", Switch(ACCESS)),
     Key::missing("oidc", Items(OIDC), "tokens of other issuers are not accepted yet; the section has no effect"),
     Key::missing(
         "certificates",
@@ -33,14 +29,15 @@ const TOKENSERVICE: &[Key] = &[
     Key::honoured("expiration", Duration),
 ];
 
-const ACCESS: &[Key] = &[Key::moot("file", Text), Key::moot("groups", Table), Key::moot("rules", Items(RULE))];
+/// The section of the rules, which may stand in a file of its own.
+pub(crate) const ACCESS: &[Key] = &[Key::honoured("file", Text), Key::honoured("groups", Table), Key::honoured("rules", Items(RULE))];
 
 const RULE: &[Key] = &[
-    Key::moot("who", Text),
-    Key::moot("repositories", Texts),
-    Key::moot("actions", Texts),
-    Key::moot("from", Texts),
-    Key::moot("catalog", Bool),
+    Key::honoured("who", Text),
+    Key::honoured("repositories", Texts),
+    Key::honoured("actions", Texts),
+    Key::honoured("from", Texts),
+    Key::honoured("catalog", Bool),
 ];
 
 const OIDC: &[Key] = &[
@@ -57,8 +54,8 @@ const BUCKET: &[Key] = &[Key::moot("rate", Text), Key::moot("burst", Integer)];
 const LIMITS: &[Key] = &[
     Key::missing("reads", Section(BUCKET), NO_LIMITS),
     Key::missing("writes", Section(BUCKET), NO_LIMITS),
-    Key::missing("logins", Section(BUCKET), NO_LIMITS),
-    Key::moot("exempt", Texts),
+    Key::honoured("logins", Section(&[Key::honoured("rate", Text), Key::honoured("burst", Integer)])),
+    Key::honoured("exempt", Texts),
     Key::missing("connections", Section(&[Key::moot("total", Integer), Key::moot("peraddress", Integer)]), NO_LIMITS),
     Key::missing(
         "timeouts",

@@ -47,7 +47,7 @@ const LOG: &[Key] = &[
     Key::honoured("fields", Table),
     Key::missing("hooks", Items(HOOK), "hooks are not there yet; no mail will be sent"),
     Key::later("reportcaller", Bool, "entries do not name functions and files; they name their module"),
-    Key::missing("audit", Section(&[Key::moot("output", Text)]), "the audit log is not there yet; nothing is written to it"),
+    Key::honoured("audit", Section(&[Key::honoured("output", Text)])),
 ];
 
 const HOOK: &[Key] = &[

@@ -11,7 +11,7 @@ use super::{Config, Error, Loaded, read};
 const SMALL: &str = "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: /data\nhttp:\n  addr: :5000\n";
 
 fn with_environment(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Error> {
-    read("config.yml", text, variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    read("config.yml", text, variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
 }
 
 fn loaded(text: &str) -> Loaded {

@@ -1,0 +1,187 @@
+//! Who there is and what proves it, put together: users of the password file, machine tokens, and the rules for all of them.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+
+use super::HtpasswdOptions;
+use super::claims::{Bearer, Verified};
+use super::defence::Defence;
+use super::error::{Error, TokenFault};
+use super::htpasswd::Passwords;
+use super::identity::{Caller, Identity, Proof, ROBOT, Rights, Visit};
+use super::machine_tokens::{MachineTokens, Robot};
+use super::policy::{self, Subject};
+use super::rules::Rules;
+use super::scope::Scope;
+
+/// Everybody who can log in.
+pub(super) struct Accounts {
+    passwords: Passwords,
+    robots: MachineTokens,
+    rules: ArcSwap<Rules>,
+    defence: Arc<Defence>,
+}
+
+/// Somebody, and how that is known.
+pub(super) struct Account {
+    pub(super) identity: Identity,
+    pub(super) proof: Proof,
+    /// What a refresh token is bound to: it dies when this changes. None: such an account gets none.
+    pub(super) entry: Option<Arc<str>>,
+    robot: Option<Arc<Robot>>,
+}
+
+impl Account {
+    /// An account that nothing is stored of.
+    pub(super) fn passing(identity: Identity, proof: Proof) -> Self {
+        Self { identity, proof, entry: None, robot: None }
+    }
+
+    /// Whom a request without credentials comes from: whom the certificate of its connection names, or nobody.
+    pub(super) fn of_connection(visit: &Visit) -> Self {
+        match &visit.certificate {
+            Some(name) => Self::passing(Identity::Certificate(name.to_string()), Proof::Certificate),
+            None => Self::passing(Identity::Anonymous, Proof::None),
+        }
+    }
+
+    fn of_robot(robot: Arc<Robot>) -> Self {
+        let token = robot.token();
+        let (identity, entry) = (Identity::Robot(token.name.clone()), token.hash().into());
+        Self { identity, proof: Proof::Login, entry: Some(entry), robot: Some(robot) }
+    }
+
+    /// What a token says of its bearer beside the subject.
+    pub(super) fn bearer(&self) -> Option<Bearer> {
+        match &self.identity {
+            Identity::Anonymous | Identity::User(_) => None,
+            Identity::Robot(_) => self.robot.as_ref().map(|robot| Bearer::Robot { id: robot.token().id.clone() }),
+            Identity::Oidc { issuer, .. } => Some(Bearer::Oidc { issuer: issuer.to_string() }),
+            Identity::Certificate(_) => Some(Bearer::Certificate),
+        }
+    }
+
+    /// The subject of a token.
+    pub(super) fn subject(&self) -> String {
+        match &self.identity {
+            Identity::Robot(name) => format!("{ROBOT}{name}"),
+            other => other.name().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl Accounts {
+    /// Reads the files; makes a missing password file.
+    pub(super) async fn open(options: &HtpasswdOptions) -> Result<Self, Error> {
+        let defence = Arc::new(Defence::new(options.logins.clone()));
+        Ok(Self {
+            passwords: Passwords::open(&options.path, Arc::clone(&defence)).await?,
+            robots: MachineTokens::open(&options.state).await?,
+            rules: ArcSwap::from_pointee(options.rules.clone()),
+            defence,
+        })
+    }
+
+    /// Checks a name and a password, or the secret of a machine token. What is wrong is counted, and its answer delayed.
+    pub(super) async fn login(&self, user: &str, password: &[u8], visit: &Visit) -> Result<Account, Error> {
+        let Some(robot) = user.strip_prefix(ROBOT) else {
+            let (entry, proof) = self.passwords.verify(user, password, visit.source, visit.now).await?;
+            return Ok(Account { identity: Identity::User(user.to_owned()), proof, entry: Some(entry.as_str().into()), robot: None });
+        };
+        if let Some(wait) = self.defence.closed_for(visit.source, user) {
+            return Err(Error::Closed(wait));
+        }
+        match self.robots.verify(robot, password, visit.now) {
+            Some(robot) => Ok(Account::of_robot(robot)),
+            None => {
+                self.count_wrong(user, visit).await;
+                Err(Error::WrongCredentials)
+            }
+        }
+    }
+
+    /// Counts something wrong that was sent in the place of a password, and waits as long as its answer is to wait.
+    pub(super) async fn count_wrong(&self, user: &str, visit: &Visit) {
+        tokio::time::sleep(self.defence.count(visit.source, user)).await;
+    }
+
+    /// The account that a login name has now, for a refresh token.
+    pub(super) async fn find(&self, user: &str, visit: &Visit) -> Option<Account> {
+        match user.strip_prefix(ROBOT) {
+            Some(name) => self.robots.find(name, visit.now).map(Account::of_robot),
+            None => {
+                let entry = self.passwords.entry(user, visit.now).await?;
+                let (identity, entry) = (Identity::User(user.to_owned()), Some(entry.as_str().into()));
+                Some(Account { identity, proof: Proof::Token, entry, robot: None })
+            }
+        }
+    }
+
+    /// The caller that an account makes of a request.
+    pub(super) fn caller(&self, account: Account, rights: Rights, visit: &Visit) -> Caller {
+        let ceiling = account.robot.map(|robot| robot.ceiling());
+        let caller = Caller::new(account.identity, rights, self.rules.load_full(), visit.source);
+        caller.below(ceiling).proven(account.proof)
+    }
+
+    /// The caller of a token of ours, if whom it was issued to is still there.
+    pub(super) fn bearer(&self, verified: &Verified, visit: &Visit) -> Result<Caller, TokenFault> {
+        let subject = verified.subject().to_owned();
+        let mut robot = None;
+        let identity = match verified.bearer() {
+            None => Identity::of_subject(subject),
+            Some(Bearer::Robot { id }) => {
+                let name = subject.strip_prefix(ROBOT).unwrap_or_default();
+                robot = Some(self.robots.recall(name, id, visit.now).ok_or(TokenFault::Revoked)?);
+                Identity::Robot(name.to_owned())
+            }
+            Some(Bearer::Oidc { issuer }) => Identity::Oidc { issuer: issuer.as_str().into(), user: subject },
+            Some(Bearer::Certificate) => Identity::Certificate(subject),
+        };
+        if matches!(&identity, Identity::User(user) if !self.passwords.knows(user)) {
+            return Err(TokenFault::Revoked);
+        }
+        let account = Account { identity, proof: Proof::Token, entry: None, robot };
+        Ok(self.caller(account, Rights::Granted(verified.scopes()), visit))
+    }
+
+    /// What of the asked scopes an account is granted.
+    pub(super) fn grant(&self, account: &Account, asked: &[Scope], visit: &Visit) -> Vec<Scope> {
+        let (rules, ceiling) = (self.rules.load(), account.robot.as_ref().map(|robot| robot.ceiling()));
+        let subject = Subject { identity: &account.identity, source: visit.source, ceiling: ceiling.as_deref() };
+        asked.iter().filter_map(|asked| policy::grant(&rules, subject, asked)).collect()
+    }
+
+    /// Puts other rules in the place of the old ones, for requests that come from now on.
+    pub(super) fn set_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// Whether a rule speaks of callers without credentials.
+    pub(super) fn speak_of_anonymous(&self) -> bool {
+        self.rules.load().speak_of_anonymous()
+    }
+
+    /// Reads files again that have changed, and writes down what has been gathered.
+    pub(super) async fn refresh(&self, now: SystemTime) -> Result<(), Error> {
+        self.passwords.look(now).await;
+        self.robots.refresh(now).await
+    }
+
+    /// Reads the passwords again.
+    pub(super) async fn reload_passwords(&self) -> Result<(), Error> {
+        self.passwords.reload().await
+    }
+
+    /// The machine tokens.
+    pub(super) fn robots(&self) -> &MachineTokens {
+        &self.robots
+    }
+
+    /// How many password hashes have been computed.
+    pub(super) fn hashes(&self) -> u64 {
+        self.passwords.hashes()
+    }
+}

@@ -1,0 +1,133 @@
+//! The control socket: how a command asks a server that runs for something, on the same host.
+//!
+//! One line each way: a request, then `ok` or `error: …`. Whoever may open the socket, which lies in the state directory, is the
+//! server's own user or root.
+
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream as Stream};
+use tracing::{debug, warn};
+
+use crate::auth::Authenticator;
+use crate::blocking;
+
+/// What a server can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// To read machine tokens and signing keys again, and to write down when tokens were last used.
+    Tokens,
+}
+
+/// What came of asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// It could not be done; why.
+    Failed(String),
+    /// There is no server on this directory.
+    NotRunning,
+}
+
+impl Request {
+    const ALL: [Self; 1] = [Self::Tokens];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+        }
+    }
+}
+
+/// Asks the server of a state directory, and waits for its answer. Blocks.
+pub fn ask(state: &Path, request: Request) -> io::Result<Reply> {
+    let mut stream = match UnixStream::connect(socket_of(state)) {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(Reply::NotRunning),
+        Err(error) => return Err(error),
+    };
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    writeln!(stream, "{}", request.word())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    match line.trim_end() {
+        "ok" => Ok(Reply::Done),
+        "" => Err(io::ErrorKind::UnexpectedEof.into()),
+        line => Ok(Reply::Failed(line.strip_prefix("error: ").unwrap_or(line).to_owned())),
+    }
+}
+
+/// Answers requests until it is dropped. A host where the socket cannot be made, because its path is too long, goes without.
+pub(super) async fn serve(state: PathBuf, authenticator: Arc<Authenticator>) {
+    let path = socket_of(&state);
+    let listener = match bind(&path).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            warn!(%error, file.path = %path.display(), "there is no control socket; commands take effect within a second or two");
+            return;
+        }
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let answered = tokio::time::timeout(PATIENCE, answer(stream, &authenticator)).await;
+                if !matches!(answered, Ok(Ok(()))) {
+                    debug!("a command went away from the control socket");
+                }
+            }
+            Err(error) => {
+                warn!(%error, "the control socket takes no more commands");
+                return;
+            }
+        }
+    }
+}
+
+async fn bind(path: &Path) -> io::Result<UnixListener> {
+    let owned = path.to_owned();
+    // The lock of the directory is ours, so what lies there was left behind.
+    let cleared = blocking::run(move || match fs::remove_file(&owned) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    });
+    cleared.await?;
+    let listener = UnixListener::bind(path)?;
+    let owned = path.to_owned();
+    blocking::run(move || fs::set_permissions(&owned, fs::Permissions::from_mode(0o600))).await?;
+    Ok(listener)
+}
+
+async fn answer(mut stream: Stream, authenticator: &Authenticator) -> io::Result<()> {
+    let (reader, mut writer) = stream.split();
+    let mut line = String::new();
+    tokio::io::BufReader::new(reader.take(LONGEST_LINE)).read_line(&mut line).await?;
+    let request = Request::ALL.into_iter().find(|request| request.word() == line.trim_end());
+    let outcome = match request {
+        Some(Request::Tokens) => tokens(authenticator).await,
+        None => Err("unknown request".to_owned()),
+    };
+    let text = outcome.map_or_else(|error| format!("error: {}\n", error.replace('\n', " ")), |()| "ok\n".to_owned());
+    writer.write_all(text.as_bytes()).await
+}
+
+async fn tokens(authenticator: &Authenticator) -> Result<(), String> {
+    let told = |error: crate::auth::Error| super::background::chain(&error);
+    authenticator.save_uses().await.map_err(told)?;
+    authenticator.reload_tokens(SystemTime::now()).await.map_err(told)
+}
+
+fn socket_of(state: &Path) -> PathBuf {
+    state.join("control.sock")
+}
+
+/// How long either side waits for the other.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LONGEST_LINE: u64 = 1024;

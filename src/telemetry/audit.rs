@@ -1,0 +1,132 @@
+//! The audit log: who was let in or refused, from where, to do what, and why. One JSON object a line.
+//!
+//! Invariant: what it is given holds no secret; names that a stranger chose are cut to a bearable length.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{AuditOutput, LineWriter};
+
+/// Where decisions are written down.
+#[derive(Clone, Debug)]
+pub struct AuditLog(LineWriter);
+
+/// What was decided about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Who somebody is.
+    Login,
+    /// What a token is good for.
+    Token,
+    /// Whether somebody may do something.
+    Access,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes.
+    Allowed,
+    /// No.
+    Refused,
+}
+
+/// One decision.
+#[derive(Clone, Debug)]
+pub struct Entry<'a> {
+    /// What it was about.
+    pub event: Event,
+    /// The caller as logs name it, or, where that was not proven, as it named itself.
+    pub user: &'a str,
+    /// Where it came from.
+    pub address: IpAddr,
+    /// The repository, or what stands for several.
+    pub repository: Option<&'a str>,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: &'a str,
+    /// The request, as other logs name it.
+    pub request_id: &'a str,
+}
+
+impl AuditLog {
+    /// Opens the output. A file is made for the owner alone, and only ever added to.
+    pub fn start(output: &AuditOutput) -> io::Result<Self> {
+        const NAME: &str = "audit-log";
+        Ok(Self(match output {
+            AuditOutput::Stderr => LineWriter::start(NAME, io::stderr())?,
+            AuditOutput::Stdout => LineWriter::start(NAME, io::stdout())?,
+            AuditOutput::File(path) => LineWriter::start(NAME, OpenOptions::new().create(true).append(true).mode(0o600).open(path)?)?,
+        }))
+    }
+
+    /// Writes one decision down.
+    pub fn record(&self, entry: &Entry<'_>) {
+        self.0.write(line(entry, OffsetDateTime::now_utc()));
+    }
+}
+
+fn line(entry: &Entry<'_>, now: OffsetDateTime) -> String {
+    let event = match entry.event {
+        Event::Login => "login",
+        Event::Token => "token",
+        Event::Access => "access",
+    };
+    let decision = match entry.verdict {
+        Verdict::Allowed => "allowed",
+        Verdict::Refused => "refused",
+    };
+    let mut line = json!({
+        "time": now.format(&Rfc3339).unwrap_or_default(),
+        "event": event,
+        "user": cut(entry.user),
+        "address": entry.address,
+        "repository": entry.repository.map(cut),
+        "decision": decision,
+        "reason": cut(entry.reason),
+        "request_id": entry.request_id,
+    })
+    .to_string();
+    line.push('\n');
+    line
+}
+
+fn cut(text: &str) -> &str {
+    let end = text.char_indices().map(|(at, _)| at).nth(LONGEST);
+    end.map_or(text, |end| &text[..end])
+}
+
+/// The most characters of one field.
+const LONGEST: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_is_one_line_whatever_a_stranger_calls_himself() {
+        let user = format!("a\n{{\"event\":\"x\"}}{}", "ü".repeat(5000));
+        let entry = Entry {
+            event: Event::Login,
+            user: &user,
+            address: "2001:db8::1".parse().unwrap(),
+            repository: None,
+            verdict: Verdict::Refused,
+            reason: "wrong credentials",
+            request_id: "1",
+        };
+        let line = line(&entry, OffsetDateTime::UNIX_EPOCH);
+        assert_eq!((line.matches('\n').count(), line.ends_with('\n')), (1, true));
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let fields = ["time", "event", "address", "decision", "reason", "request_id"].map(|name| value[name].as_str().unwrap());
+        assert_eq!(fields, ["1970-01-01T00:00:00Z", "login", "2001:db8::1", "refused", "wrong credentials", "1"]);
+        assert!(value["repository"].is_null() && value["user"].as_str().unwrap().chars().count() == LONGEST);
+    }
+}
