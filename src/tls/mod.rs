@@ -1,7 +1,10 @@
 //! The rustls configuration, and its reload without restart.
 //!
-//! Owns certificate and key. A connection takes the configuration of the moment it begins; a reload swaps it for the next ones. A
-//! pair that cannot be used is refused and the old one kept.
+//! Owns certificate, key and the authorities of clients. A connection takes the configuration of the moment it begins; a reload
+//! swaps it for the next ones. Files that cannot be used are refused and what was read before is kept.
+
+mod client;
+mod user;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,9 +14,12 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError};
 use rustls::{ServerConfig, version};
 
 use crate::blocking;
+pub use client::{ClientAuth, ClientOptions};
+pub use user::UserField;
 
 /// `http.tls`.
 #[derive(Clone, Debug)]
@@ -24,6 +30,8 @@ pub struct Options {
     pub key: PathBuf,
     /// The lowest version spoken.
     pub minimum: MinimumVersion,
+    /// Which certificates clients show; `None`: they are not asked for one.
+    pub client: Option<ClientOptions>,
 }
 
 /// `http.tls.minimumtls`.
@@ -35,7 +43,7 @@ pub enum MinimumVersion {
     Tls13,
 }
 
-/// Why a certificate and its key cannot be used.
+/// Why a certificate and its key, or the authorities of clients, cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read, or is no PEM.
@@ -62,6 +70,17 @@ pub enum Error {
         /// What rustls said.
         source: rustls::Error,
     },
+    /// A certificate in the file cannot be that of an authority.
+    #[error("{} holds a certificate that cannot vouch for clients", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What rustls said.
+        source: rustls::Error,
+    },
+    /// Client certificates are to be verified, and there is nothing to do it by.
+    #[error("client certificates cannot be verified")]
+    NoVerifier(#[source] VerifierBuilderError),
 }
 
 /// What a reload found.
@@ -69,11 +88,11 @@ pub enum Error {
 pub enum Reload {
     /// The files have not changed.
     Unchanged,
-    /// New connections get the new certificate.
+    /// New connections get what the files say now.
     Replaced,
 }
 
-/// A certificate and its key, as they are now.
+/// A certificate, its key and the authorities of clients, as they are now.
 #[derive(Debug)]
 pub struct Certificate {
     options: Options,
@@ -81,11 +100,11 @@ pub struct Certificate {
     seen: Mutex<Fingerprint>,
 }
 
-/// Enough of both files to notice a change.
-type Fingerprint = [Option<(SystemTime, u64)>; 2];
+/// Enough of every file to notice a change.
+type Fingerprint = Vec<Option<(SystemTime, u64)>>;
 
 impl Certificate {
-    /// Reads both files.
+    /// Reads the files.
     pub async fn open(options: Options) -> Result<Self, Error> {
         blocking::run(move || {
             let seen = Mutex::new(fingerprint(&options));
@@ -100,14 +119,24 @@ impl Certificate {
         self.current.load_full()
     }
 
-    /// Reads both files again when either has changed since it was last looked at.
+    /// Whom the certificate names that a client has shown: nobody, unless it was verified and certificates name users.
+    pub fn client_user(&self, shown: Option<&[CertificateDer<'_>]>) -> Option<Arc<str>> {
+        let client = self.options.client.as_ref()?;
+        let field = client.user.filter(|_| client.level.verifies())?;
+        field.of(shown?.first()?)
+    }
+
+    /// Reads the files again when one has changed since it was last looked at.
     pub async fn reload(self: &Arc<Self>) -> Result<Reload, Error> {
         let this = Arc::clone(self);
         blocking::run(move || {
             let now = fingerprint(&this.options);
-            if std::mem::replace(&mut *this.seen.lock().unwrap_or_else(PoisonError::into_inner), now) == now {
+            let mut seen = this.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if *seen == now {
                 return Ok(Reload::Unchanged);
             }
+            *seen = now;
+            drop(seen);
             this.current.store(Arc::new(read(&this.options)?));
             Ok(Reload::Replaced)
         })
@@ -116,10 +145,13 @@ impl Certificate {
 }
 
 fn fingerprint(options: &Options) -> Fingerprint {
-    [&options.certificate, &options.key].map(|path| {
+    let authorities = options.client.iter().flat_map(|client| &client.authorities);
+    let paths = [&options.certificate, &options.key].into_iter().chain(authorities);
+    let fingerprint = |path: &PathBuf| {
         let metadata = std::fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
-    })
+    };
+    paths.map(fingerprint).collect()
 }
 
 fn read(options: &Options) -> Result<ServerConfig, Error> {
@@ -130,9 +162,19 @@ fn read(options: &Options) -> Result<ServerConfig, Error> {
         MinimumVersion::Tls13 => &[&version::TLS13],
     };
     let mismatch = |source| Error::Mismatch { certificate: options.certificate.clone(), key: options.key.clone(), source };
-    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_protocol_versions(versions).map_err(mismatch)?;
-    let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(mismatch)?;
+    let builder = match &options.client {
+        Some(client) => builder.with_client_cert_verifier(client::verifier(client, &provider)?),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(mismatch)?;
+    if options.client.is_some() {
+        // A resumed session would bring along a certificate that nobody looks at again: it may have run out since.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -162,7 +204,8 @@ mod tests {
     }
 
     fn options(directory: &Path) -> Options {
-        Options { certificate: directory.join("a.crt"), key: directory.join("a.key"), minimum: MinimumVersion::Tls12 }
+        let (certificate, key) = (directory.join("a.crt"), directory.join("a.key"));
+        Options { certificate, key, minimum: MinimumVersion::Tls12, client: None }
     }
 
     #[tokio::test]
@@ -193,5 +236,47 @@ mod tests {
         assert!(matches!(Certificate::open(options.clone()).await, Err(Error::NoKey(path)) if path == options.key));
         std::fs::write(&options.certificate, "").unwrap();
         assert!(matches!(Certificate::open(options).await, Err(Error::NoCertificate(_))));
+    }
+
+    #[tokio::test]
+    async fn a_new_authority_is_taken_up_and_an_unusable_one_leaves_the_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut options = options(directory.path());
+        write_pair(&options, "one.example");
+        let authority = directory.path().join("authority.crt");
+        std::fs::copy(&options.certificate, &authority).unwrap();
+        let level = ClientAuth::RequireAndVerify;
+        options.client = Some(ClientOptions { authorities: vec![authority.clone()], level, user: None });
+        let certificate = Arc::new(Certificate::open(options).await.unwrap());
+        let first = certificate.config();
+        let other = rcgen::generate_simple_self_signed(["an-other.example".to_owned()]).unwrap();
+        std::fs::write(&authority, other.cert.pem()).unwrap();
+        assert_eq!(certificate.reload().await.unwrap(), Reload::Replaced);
+        let second = certificate.config();
+        assert!(!Arc::ptr_eq(&first, &second));
+        std::fs::write(&authority, "nothing").unwrap();
+        assert!(matches!(certificate.reload().await, Err(Error::NoCertificate(path)) if path == authority));
+        assert!(Arc::ptr_eq(&second, &certificate.config()));
+    }
+
+    #[tokio::test]
+    async fn only_a_verified_certificate_names_a_user_and_only_when_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut options = options(directory.path());
+        write_pair(&options, "build.example");
+        let shown = certificates(&options.certificate).unwrap();
+        let user_of = async |options: &Options| Certificate::open(options.clone()).await.unwrap().client_user(Some(&shown));
+        assert_eq!(user_of(&options).await, None);
+        for (level, user, expected) in [
+            (ClientAuth::Request, Some(UserField::Dns), None),
+            (ClientAuth::RequireAny, Some(UserField::Dns), None),
+            (ClientAuth::RequireAndVerify, None, None),
+            (ClientAuth::VerifyIfGiven, Some(UserField::Dns), Some("build.example")),
+            (ClientAuth::RequireAndVerify, Some(UserField::Dns), Some("build.example")),
+        ] {
+            options.client = Some(ClientOptions { authorities: vec![options.certificate.clone()], level, user });
+            assert_eq!(user_of(&options).await.as_deref(), expected, "{level:?}");
+        }
+        assert_eq!(Certificate::open(options).await.unwrap().client_user(None), None);
     }
 }

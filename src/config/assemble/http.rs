@@ -118,7 +118,9 @@ impl Rules<'_> {
     pub(super) fn tls(&mut self) -> Option<tls::Options> {
         let minimum = self.minimum_tls();
         match (self.settings.text("http.tls.certificate"), self.settings.text("http.tls.key")) {
-            (Some(certificate), Some(key)) => Some(tls::Options { certificate: certificate.into(), key: key.into(), minimum }),
+            (Some(certificate), Some(key)) => {
+                Some(tls::Options { certificate: certificate.into(), key: key.into(), minimum, client: None })
+            }
             (Some(_), None) => {
                 self.problem("http.tls.key", "missing beside http.tls.certificate; name the PEM file of its private key");
                 None
