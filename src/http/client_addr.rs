@@ -21,7 +21,7 @@ pub struct ConnectionInfo {
     pub peer: Option<SocketAddr>,
     /// Whether the connection is TLS to us.
     pub scheme: Scheme,
-    /// Whom the client's certificate names, where it was verified and certificates name users.
+    /// Whom the client's verified certificate names; `None` also when certificates name nobody.
     pub certificate_user: Option<Arc<str>>,
 }
 

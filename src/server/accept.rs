@@ -91,17 +91,28 @@ impl Connections {
         };
         socket.prepare();
         let stream = Clocked::new(socket, self.clocks, seat);
-        let Some(certificate) = &self.certificate else { return Ok((Connection::Plain(stream, peer), peer)) };
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(certificate.config()).accept(stream)).await {
-            Ok(Ok(stream)) => Ok((Connection::Tls(Box::new(stream), peer), peer)),
-            Ok(Err(error)) => {
-                debug!(client.address = ?peer, %error, "a TLS handshake failed");
-                Err(())
-            }
-            Err(_) => {
-                debug!(client.address = ?peer, "a TLS handshake took too long");
-                Err(())
-            }
+        let connection = match &self.certificate {
+            Some(certificate) => shake_hands(certificate, stream, peer).await?,
+            None => Connection::Plain(stream, ConnectionInfo { peer, scheme: Scheme::Http, certificate_user: None }),
+        };
+        Ok((connection, peer))
+    }
+}
+
+/// The handshake, and who the client's certificate is: worked out once, as neither version of TLS changes it later.
+async fn shake_hands<S: Socket>(certificate: &Certificate, stream: Clocked<S>, peer: Option<SocketAddr>) -> Result<Connection<S>, ()> {
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(certificate.config()).accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let certificate_user = certificate.client_user(stream.get_ref().1.peer_certificates());
+            Ok(Connection::Tls(Box::new(stream), ConnectionInfo { peer, scheme: Scheme::Https, certificate_user }))
+        }
+        Ok(Err(error)) => {
+            debug!(client.address = ?peer, %error, "a TLS handshake failed");
+            Err(())
+        }
+        Err(_) => {
+            debug!(client.address = ?peer, "a TLS handshake took too long");
+            Err(())
         }
     }
 }
@@ -140,16 +151,14 @@ impl Socket for UnixStream {
 
 /// A connection, plain or not.
 pub(super) enum Connection<S> {
-    Plain(Clocked<S>, Option<SocketAddr>),
-    Tls(Box<TlsStream<Clocked<S>>>, Option<SocketAddr>),
+    Plain(Clocked<S>, ConnectionInfo),
+    Tls(Box<TlsStream<Clocked<S>>>, ConnectionInfo),
 }
 
 impl<S> Connection<S> {
     fn info(&self) -> ConnectionInfo {
-        match self {
-            Self::Plain(_, peer) => ConnectionInfo { peer: *peer, scheme: Scheme::Http, certificate_user: None },
-            Self::Tls(_, peer) => ConnectionInfo { peer: *peer, scheme: Scheme::Https, certificate_user: None },
-        }
+        let (Self::Plain(_, info) | Self::Tls(_, info)) = self;
+        info.clone()
     }
 }
 
@@ -265,7 +274,13 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsConnector;
+
     use super::*;
+    use crate::tls::{self, ClientAuth, ClientOptions, MinimumVersion, UserField};
 
     #[test]
     fn seats_are_counted_in_all_and_per_address_and_given_back() {
@@ -280,5 +295,35 @@ mod tests {
         assert_eq!(seats.taken.lock().unwrap().total, 0);
         assert!(seats.taken.lock().unwrap().by_address.is_empty());
         assert!(seats.take(Some(one)).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_connection_knows_whom_its_certificate_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["build.example".to_owned()]).unwrap();
+        let (path, key_path) = (directory.path().join("a.crt"), directory.path().join("a.key"));
+        std::fs::write(&path, made.cert.pem()).unwrap();
+        std::fs::write(&key_path, made.signing_key.serialize_pem()).unwrap();
+        let client = ClientOptions { authorities: vec![path.clone()], level: ClientAuth::VerifyIfGiven, user: Some(UserField::Dns) };
+        let options = tls::Options { certificate: path, key: key_path, minimum: MinimumVersion::Tls12, client: Some(client) };
+        let certificate = Certificate::open(options).await.unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let known = builder.clone().with_client_auth_cert(vec![made.cert.der().clone()], key).unwrap();
+        for (config, expected) in [(known, Some("build.example")), (builder.with_no_client_auth(), None)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (accepted, peer) = listener.accept().await.unwrap();
+            let stream = Clocked::new(accepted, Clocks::default(), Seats::unlimited().take(None).unwrap());
+            let connector = TlsConnector::from(Arc::new(config));
+            let connecting = connector.connect(ServerName::try_from("build.example").unwrap(), socket);
+            let (connection, connected) = tokio::join!(shake_hands(&certificate, stream, Some(peer)), connecting);
+            connected.unwrap();
+            let info = connection.unwrap_or_else(|()| panic!("the handshake failed")).info();
+            assert_eq!((info.peer, info.scheme, info.certificate_user.as_deref()), (Some(peer), Scheme::Https, expected));
+        }
     }
 }
