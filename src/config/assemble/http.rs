@@ -117,10 +117,9 @@ impl Rules<'_> {
 
     pub(super) fn tls(&mut self) -> Option<tls::Options> {
         let minimum = self.minimum_tls();
+        let client = self.client_certificates();
         match (self.settings.text("http.tls.certificate"), self.settings.text("http.tls.key")) {
-            (Some(certificate), Some(key)) => {
-                Some(tls::Options { certificate: certificate.into(), key: key.into(), minimum, client: None })
-            }
+            (Some(certificate), Some(key)) => Some(tls::Options { certificate: certificate.into(), key: key.into(), minimum, client }),
             (Some(_), None) => {
                 self.problem("http.tls.key", "missing beside http.tls.certificate; name the PEM file of its private key");
                 None
@@ -129,7 +128,14 @@ impl Rules<'_> {
                 self.problem("http.tls.certificate", "missing beside http.tls.key; name the PEM file of the certificate and its chain");
                 None
             }
-            (None, None) => None,
+            (None, None) => {
+                if client.is_some() {
+                    let text = "missing, so connections are plain and nobody is asked for a client certificate; name the PEM file, or \
+                         remove http.tls.clientcas and http.tls.clientauth if a proxy in front asks for them";
+                    self.problem("http.tls.certificate", text);
+                }
+                None
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod auth;
+mod client_certificates;
 mod http;
 mod limits;
 mod storage;

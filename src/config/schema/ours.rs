@@ -11,11 +11,7 @@ pub(super) const TOP: &[Key] = &[
     Key::honoured("tokenservice", Switch(TOKENSERVICE)),
     Key::honoured("access", Switch(ACCESS)),
     Key::missing("oidc", Items(OIDC), "tokens of other issuers are not accepted yet; the section has no effect"),
-    Key::missing(
-        "certificates",
-        Section(&[Key::moot("user", Text)]),
-        "client certificates do not name users yet; the section has no effect",
-    ),
+    Key::honoured("certificates", Section(&[Key::honoured("user", Text)])),
     Key::honoured("limits", Section(LIMITS)),
     Key::later("metrics", Section(METRICS), "metrics are not served yet"),
 ];

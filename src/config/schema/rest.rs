@@ -4,8 +4,6 @@ use super::Key;
 use super::Kind::{Any, Bool, Choice, Duration, Inline, Integer, Items, Parameters, Secret, Section, Table, Text, Texts};
 
 const ONE_PROTOCOL: &str = "only HTTP/1.1 is spoken, which every registry client does";
-const NO_CLIENT_CERTIFICATES: &str = "client certificates are not verified yet, and without that check anybody could connect; \
-     remove the key only if a proxy in front does it";
 const NO_ACME: &str = "certificates from Let's Encrypt are not there yet; set http.tls.certificate and http.tls.key, which are read \
      again when they change";
 const NO_DEBUG: &str = "the debug listener is not there yet; nothing listens on this address";
@@ -86,8 +84,8 @@ const HTTP: &[Key] = &[
 const TLS: &[Key] = &[
     Key::honoured("certificate", Text),
     Key::honoured("key", Text),
-    Key::refused("clientcas", Texts, NO_CLIENT_CERTIFICATES),
-    Key::refused("clientauth", Text, NO_CLIENT_CERTIFICATES),
+    Key::honoured("clientcas", Texts),
+    Key::honoured("clientauth", Text),
     Key::honoured("minimumtls", Text),
     Key::missing("ciphersuites", Texts, "suites are not chosen; only those with forward secrecy and authenticated encryption are offered"),
     Key::honoured("letsencrypt", Section(LETSENCRYPT)),

@@ -42,7 +42,7 @@ http:
   draintimeout: soon
   headers: {'bad name': [x]}
   trustedproxies: [10.0.0.0/8, lan]
-  tls: {certificate: /c, minimumtls: tls1.1, clientcas: [/ca]}
+  tls: {certificate: /c, minimumtls: tls1.1}
 auth: {htpasswd: {realm: r}}
 tags: {maxtags: -1}
 health: {file: {file: x}}
@@ -64,7 +64,6 @@ health: {file: {file: x}}
         "http.trustedproxies: `lan` is not a network",
         "http.tls.key: missing beside http.tls.certificate",
         "http.tls.minimumtls: `tls1.1` is broken and not spoken; write tls1.2 or tls1.3",
-        "http.tls.clientcas: client certificates are not verified yet",
         "config.yml:16:8: auth.htpasswd.path: missing; name the password file",
         "tags.maxtags: must not be below 0",
         "health.file: must be a list",
@@ -82,6 +81,7 @@ fn what_would_open_more_than_asked_stops_the_start() {
         ("auth: silly", "auth.silly"),
         ("auth: {silly: {realm: r}}", "auth.silly"),
         ("auth: {htpaswd: {realm: r, path: /p}}", "auth.htpaswd"),
+        ("http: {tls: {clientcas: [/ca]}}", "http.tls.certificate"),
         ("http: {tls: {clientauth: verify-client-cert-if-given}}", "http.tls.clientauth"),
         ("http: {tls: {letsencrypt: {hosts: [a]}}}", "http.tls.letsencrypt.hosts"),
         ("validation: {manifests: {urls: {deny: ['.*']}}}", "validation.manifests.urls.deny"),
