@@ -9,6 +9,7 @@ mod access_table;
 mod auth;
 mod blobs;
 mod catalog;
+mod client_certificates;
 mod errors;
 mod foreign;
 mod hostile;

@@ -1,25 +1,14 @@
 //! TLS: versions, and certificates that change while the server runs.
 
-use std::sync::Arc;
-
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion, version};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::pki_types::CertificateDer;
+use rustls::{ProtocolVersion, SupportedProtocolVersion, version};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::harness::{Certificate, Running, Setup};
+use crate::harness::{Certificate, Running, Setup, answers, tls_client, tls_connect};
 
 async fn connect(registry: &Running, versions: &[&'static SupportedProtocolVersion]) -> std::io::Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    let mut pem = registry.certificate.authority.as_bytes();
-    roots.add(rustls_pemfile::certs(&mut pem).next().unwrap().unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
-    let connector = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
-    let stream = TcpStream::connect(registry.address).await.unwrap();
-    connector.connect(ServerName::try_from("localhost").unwrap(), stream).await
+    tls_connect(registry, &tls_client(registry, versions, None)).await
 }
 
 /// The certificate that a new connection is shown.
@@ -28,17 +17,8 @@ async fn shown(registry: &Running) -> CertificateDer<'static> {
     stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
 }
 
-/// Whether an open connection still answers.
 async fn ping(stream: &mut TlsStream<TcpStream>) {
-    stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"{}") {
-        let mut piece = [0; 1024];
-        let count = stream.read(&mut piece).await.unwrap();
-        assert!(count > 0, "{}", String::from_utf8_lossy(&answer));
-        answer.extend_from_slice(&piece[..count]);
-    }
-    assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+    assert!(answers(stream).await);
 }
 
 #[tokio::test]

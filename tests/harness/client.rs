@@ -8,8 +8,8 @@ use bytes::Bytes;
 use reqwest::{Body, Method, redirect};
 use tokio::sync::mpsc;
 
-use super::Answer;
 use super::image::{Image, image_of, sha256};
+use super::{Answer, Identity};
 
 /// Sends requests, with credentials if it has any.
 #[derive(Clone)]
@@ -28,13 +28,16 @@ pub(crate) struct Request {
 }
 
 impl Client {
-    /// A client of a registry at an address; with an authority, over TLS.
-    pub(crate) fn new(address: SocketAddr, authority: Option<&str>) -> Self {
+    /// A client of a registry at an address; with an authority, over TLS; with an identity, it shows a certificate.
+    pub(crate) fn new(address: SocketAddr, authority: Option<&str>, identity: Option<&Identity>) -> Self {
         let mut builder = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).resolve("localhost", address);
         let mut scheme = "http";
         if let Some(authority) = authority {
             scheme = "https";
             builder = builder.tls_certs_only([reqwest::Certificate::from_pem(authority.as_bytes()).unwrap()]);
+        }
+        if let Some(identity) = identity {
+            builder = builder.identity(reqwest::Identity::from_pem(identity.pem().as_bytes()).unwrap());
         }
         Self { http: builder.build().unwrap(), base: format!("{scheme}://localhost:{}", address.port()), authorization: None }
     }

@@ -10,11 +10,13 @@ mod image;
 mod raw;
 mod running;
 mod setup;
+mod tls;
 
 pub(crate) use answer::Answer;
-pub(crate) use certificate::Certificate;
+pub(crate) use certificate::{Certificate, Identity};
 pub(crate) use client::{Client, encode, pipe, with};
 pub(crate) use image::{DOCKER_LIST, DOCKER_MANIFEST, Image, OCI_INDEX, OCI_MANIFEST, descriptor, image_of, index_of, sha256, sha512};
 pub(crate) use raw::{eventually, exchange, raw};
 pub(crate) use running::Running;
 pub(crate) use setup::{ALICE, BOB, Setup};
+pub(crate) use tls::{answers, tls_client, tls_connect};

@@ -8,7 +8,7 @@ use breakwater::server::Server;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ALICE, BOB, Certificate, Client, Setup};
+use super::{ALICE, BOB, Certificate, Client, Identity, Setup};
 
 /// A registry that serves, and the directory it serves from.
 pub(crate) struct Running {
@@ -38,6 +38,7 @@ impl Running {
     pub(crate) async fn start_in(setup: Setup, directory: TempDir) -> Self {
         let certificate = Certificate::authority();
         certificate.issue(directory.path());
+        std::fs::write(directory.path().join("authority.crt"), &certificate.authority).unwrap();
         let (address, thread) = serve(&setup, directory.path()).await.unwrap();
         let running = Self { setup, certificate, address, directory, thread: Some(thread) };
         running.write_users(&[ALICE, BOB]);
@@ -92,7 +93,12 @@ impl Running {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::new(self.address, self.setup.is_tls.then_some(self.certificate.authority.as_str()))
+        Client::new(self.address, self.setup.is_tls.then_some(self.certificate.authority.as_str()), None)
+    }
+
+    /// A client that shows a certificate.
+    pub(crate) fn client_showing(&self, identity: &Identity) -> Client {
+        Client::new(self.address, Some(&self.certificate.authority), Some(identity))
     }
 
     /// A client that sends a password with each request.

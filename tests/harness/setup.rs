@@ -38,6 +38,11 @@ impl Setup {
         Self::basic().set("tokenservice", json!({"service": "the-service", "issuer": "the-issuer"}))
     }
 
+    /// Clients show certificates of the authority that issued the server's, as far as the level wants.
+    pub(crate) fn client_auth(self, level: &str) -> Self {
+        self.set("http.tls.clientcas", json!(["DIR/authority.crt"])).set("http.tls.clientauth", level)
+    }
+
     pub(crate) fn plain(mut self) -> Self {
         self.is_tls = false;
         self.config["http"].as_object_mut().unwrap().remove("tls");
