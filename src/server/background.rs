@@ -112,8 +112,8 @@ async fn watch(certificate: Arc<Certificate>) {
 async fn reload_certificate(certificate: &Arc<Certificate>) {
     match certificate.reload().await {
         Ok(Reload::Unchanged) => {}
-        Ok(Reload::Replaced) => info!("new connections get the new certificate"),
-        Err(error) => error!(error = %chain(&error), "the new certificate cannot be used; the old one is kept"),
+        Ok(Reload::Replaced) => info!("new connections get the new certificates"),
+        Err(error) => error!(error = %chain(&error), "the new certificates cannot be used; the old ones are kept"),
     }
 }
 

@@ -80,7 +80,7 @@ impl Server {
         let authenticator = Arc::new(authenticator);
         config.http.secret = Some(secret);
         let certificate = match config.tls.clone() {
-            Some(options) => Some(Arc::new(Certificate::open(options).await.context("http.tls: the certificate cannot be used")?)),
+            Some(options) => Some(Arc::new(Certificate::open(options).await.context("http.tls: the files it names cannot be used")?)),
             None => None,
         };
         let access_log = match config.telemetry.access_log {
