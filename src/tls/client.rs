@@ -2,6 +2,9 @@
 //!
 //! Owns the four levels and the verifier of each. With every level a certificate comes with proof that the client has its key; that
 //! an authority stands behind what is written in it, only the two levels that verify know.
+//!
+//! Where webpki differs from Go: a certificate of version 1, which `openssl x509 -req` makes without extensions, is taken at no
+//! level; one that is itself an authority's is not verified, even where it is listed; an authority's own end is not looked at.
 
 use std::path::PathBuf;
 use std::sync::Arc;
