@@ -111,7 +111,7 @@ fn variables_say_the_same() {
             ("REGISTRY_CERTIFICATES_USER", "spiffe"),
         ],
     );
-    let Loaded { config, warnings } = loaded.unwrap_or_else(|error| panic!("{error}"));
+    let Loaded { config, warnings, .. } = loaded.unwrap_or_else(|error| panic!("{error}"));
     assert!(warnings.is_empty(), "{warnings:?}");
     let client = config.tls.unwrap().client.unwrap();
     assert_eq!(client.authorities, ["/a.crt", "/b.crt"].map(PathBuf::from));
