@@ -12,11 +12,8 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, Header};
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use serde::Deserialize;
-use serde_json::Value;
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
 
 use super::ForeignTokenOptions;
@@ -24,6 +21,7 @@ use super::claims::{self, Memory, Verified};
 use super::error::{Error, KeyFault, TokenFault};
 use super::keys;
 use super::public_key::PublicKey;
+use super::trusted_keys::{self, TrustedKey, TrustedKeys};
 use crate::blocking;
 
 /// The verifier of foreign tokens.
@@ -36,25 +34,12 @@ pub(super) struct ForeignTokens {
 /// What one reading of the files gave, and the tokens it verified.
 struct Trusted {
     certificates: Vec<CertificateDer<'static>>,
-    keys: Vec<TrustedKey>,
+    keys: TrustedKeys,
     memory: Memory,
-}
-
-#[derive(Clone)]
-struct TrustedKey {
-    key: PublicKey,
-    ids: Vec<String>,
-    /// The only algorithm that its JWK allows.
-    algorithm: Option<Algorithm>,
 }
 
 /// Extended key usage does not matter here: registry:2 takes any.
 struct AnyUsage;
-
-#[derive(Deserialize)]
-struct KeyDocument {
-    keys: Vec<Value>,
-}
 
 impl ForeignTokens {
     /// Reads the trusted keys.
@@ -86,14 +71,8 @@ impl ForeignTokens {
         if !chosen.fits(header.alg) || !self.algorithms.contains(&header.alg) {
             return Err(TokenFault::Algorithm);
         }
-        let claims = claims::signed_claims(token, &header, &chosen.key.decoding_key())?;
+        let claims = claims::signed_claims(token, &header, &chosen.decoding_key())?;
         claims.accept(&self.options.issuer, &self.options.service, now)
-    }
-}
-
-impl TrustedKey {
-    fn fits(&self, algorithm: Algorithm) -> bool {
-        self.key.allows(algorithm) && self.algorithm.is_none_or(|only| only == algorithm)
     }
 }
 
@@ -107,30 +86,19 @@ impl Trusted {
     }
 
     fn of_files(bundle: Option<&Path>, jwks: Option<&Path>) -> Result<Self, Error> {
-        let mut trusted = Self { certificates: Vec::new(), keys: Vec::new(), memory: Memory::new() };
+        let mut trusted = Self { certificates: Vec::new(), keys: TrustedKeys::default(), memory: Memory::new() };
         if let Some(path) = bundle {
             trusted.certificates = keys::certificates(path)?;
             for certificate in &trusted.certificates {
                 EndEntityCert::try_from(certificate).map_err(|_| Error::key(path, KeyFault::Certificate))?;
             }
             let found: Vec<PublicKey> = trusted.certificates.iter().filter_map(PublicKey::of_certificate).collect();
-            found.into_iter().for_each(|key| trusted.add(TrustedKey { key, ids: Vec::new(), algorithm: None }));
+            found.into_iter().for_each(|key| trusted.keys.add(TrustedKey::of(key)));
         }
         if let Some(path) = jwks {
-            read_jwks(path)?.into_iter().for_each(|key| trusted.add(key));
+            read_jwks(path)?.into_iter().for_each(|key| trusted.keys.add(key));
         }
         Ok(trusted)
-    }
-
-    /// Takes a key in, under its computed ids beside those it came with.
-    fn add(&mut self, mut found: TrustedKey) {
-        if let Some(known) = self.keys.iter_mut().find(|known| known.key == found.key && known.algorithm == found.algorithm) {
-            known.ids.append(&mut found.ids);
-            return;
-        }
-        found.ids.push(found.key.thumbprint());
-        found.ids.extend(found.key.libtrust_id());
-        self.keys.push(found);
     }
 
     /// The key a token means: by its chain, by the key it shows, by id; without any, the only one there is.
@@ -138,22 +106,14 @@ impl Trusted {
         if let Some(chain) = &header.x5c
             && let Some(key) = self.key_of_chain(chain, now)
         {
-            return Some(Cow::Owned(TrustedKey { key, ids: Vec::new(), algorithm: None }));
+            return Some(Cow::Owned(TrustedKey::of(key)));
         }
         if let Some(shown) = header.jwk.as_ref().and_then(PublicKey::of_jwk)
-            && let Some(known) = self.keys.iter().find(|known| known.key == shown)
+            && let Some(known) = self.keys.find(&shown)
         {
             return Some(Cow::Borrowed(known));
         }
-        let only = self.keys.first().filter(|first| self.keys.iter().all(|known| known.key == first.key));
-        let is_meant = |known: &&TrustedKey| match header.kid.as_deref() {
-            Some(kid) => known.ids.iter().any(|id| id == kid),
-            None => only.is_some(),
-        };
-        // One id may stand for several keys: the algorithm tells them apart.
-        let mut meant = self.keys.iter().filter(is_meant);
-        let fitting = meant.clone().find(|known| known.fits(header.alg));
-        fitting.or_else(|| meant.next()).map(Cow::Borrowed)
+        self.keys.choose(header).map(Cow::Borrowed)
     }
 
     /// The key of the leaf, when it is one of the bundle or is signed by one.
@@ -188,28 +148,14 @@ impl ExtendedKeyUsageValidator for AnyUsage {
     }
 }
 
-/// The usable keys of a JWK set, with their own ids; others are named in the log by their place.
+/// The usable keys of a JWK set; others are named in the log by their place.
 fn read_jwks(path: &Path) -> Result<Vec<TrustedKey>, Error> {
     let text = fs::read(path).map_err(Error::storage(path))?;
-    let document: KeyDocument = serde_json::from_slice(&text).map_err(|_| Error::key(path, KeyFault::KeySet))?;
-    let mut found = Vec::new();
-    for (place, value) in document.keys.into_iter().enumerate() {
-        match usable(value) {
-            Some(key) => found.push(key),
-            None => tracing::warn!(file.path = %path.display(), key.place = place, "key set has a key that cannot verify tokens"),
-        }
+    let reading = trusted_keys::read(&text).map_err(|fault| Error::key(path, fault))?;
+    for place in reading.unusable {
+        tracing::warn!(file.path = %path.display(), key.place = place, "key set has a key that cannot verify tokens");
     }
-    if found.is_empty() { Err(Error::key(path, KeyFault::Empty)) } else { Ok(found) }
-}
-
-fn usable(value: Value) -> Option<TrustedKey> {
-    let jwk: Jwk = serde_json::from_value(value).ok()?;
-    if jwk.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
-        return None;
-    }
-    let key = PublicKey::of_jwk(&jwk)?;
-    let algorithm = jwk.common.key_algorithm.map(Algorithm::try_from).transpose().ok()?;
-    Some(TrustedKey { key, ids: jwk.common.key_id.into_iter().collect(), algorithm })
+    Ok(reading.keys)
 }
 
 /// The algorithms of the configuration; symmetric ones, and ES512, are known to registry:2 and of no use here.
@@ -250,7 +196,7 @@ mod tests {
 
     use jsonwebtoken::EncodingKey;
     use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, PublicKeyData as _};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::auth::identity::{Action, Caller, Identity, Resource, Rights, Source};

@@ -27,6 +27,7 @@ mod review;
 mod rules;
 mod scope;
 mod token;
+mod trusted_keys;
 
 use std::path::PathBuf;
 use std::time::Duration;
