@@ -4,7 +4,6 @@
 //! the trusted; nothing is ever fetched. An algorithm is good only for keys of its kind.
 
 use std::borrow::Cow;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -96,7 +95,7 @@ impl Trusted {
             found.into_iter().for_each(|key| trusted.keys.add(TrustedKey::of(key)));
         }
         if let Some(path) = jwks {
-            read_jwks(path)?.into_iter().for_each(|key| trusted.keys.add(key));
+            trusted_keys::read_file(path)?.into_iter().for_each(|key| trusted.keys.add(key));
         }
         Ok(trusted)
     }
@@ -148,16 +147,6 @@ impl ExtendedKeyUsageValidator for AnyUsage {
     }
 }
 
-/// The usable keys of a JWK set; others are named in the log by their place.
-fn read_jwks(path: &Path) -> Result<Vec<TrustedKey>, Error> {
-    let text = fs::read(path).map_err(Error::storage(path))?;
-    let reading = trusted_keys::read(&text).map_err(|fault| Error::key(path, fault))?;
-    for place in reading.unusable {
-        tracing::warn!(file.path = %path.display(), key.place = place, "key set has a key that cannot verify tokens");
-    }
-    Ok(reading.keys)
-}
-
 /// The algorithms of the configuration; symmetric ones, and ES512, are known to registry:2 and of no use here.
 fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, Error> {
     if names.is_empty() {
@@ -191,6 +180,7 @@ const MAX_CHAIN: usize = 5;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::PathBuf;
     use std::time::Duration;
 

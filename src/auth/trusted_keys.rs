@@ -2,12 +2,15 @@
 //!
 //! Invariant: every key is asymmetric, and an algorithm is good only for keys of its kind.
 
+use std::fs;
+use std::path::Path;
+
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::error::KeyFault;
+use super::error::{Error, KeyFault};
 use super::public_key::PublicKey;
 
 /// The keys that one issuer's tokens may be signed with.
@@ -69,6 +72,14 @@ impl TrustedKeys {
     }
 }
 
+impl FromIterator<TrustedKey> for TrustedKeys {
+    fn from_iter<I: IntoIterator<Item = TrustedKey>>(found: I) -> Self {
+        let mut keys = Self::default();
+        found.into_iter().for_each(|key| keys.add(key));
+        keys
+    }
+}
+
 impl TrustedKey {
     /// A key of which nothing more is known.
     pub(super) fn of(key: PublicKey) -> Self {
@@ -84,6 +95,16 @@ impl TrustedKey {
     pub(super) fn decoding_key(&self) -> DecodingKey {
         self.key.decoding_key()
     }
+}
+
+/// Reads a file with a JWK set; keys that cannot be used are named in the log by their place. Blocks.
+pub(super) fn read_file(path: &Path) -> Result<Vec<TrustedKey>, Error> {
+    let text = fs::read(path).map_err(Error::storage(path))?;
+    let reading = read(&text).map_err(|fault| Error::key(path, fault))?;
+    for place in reading.unusable {
+        tracing::warn!(file.path = %path.display(), key.place = place, "key set has a key that cannot verify tokens");
+    }
+    Ok(reading.keys)
 }
 
 /// Reads a JWK set, in which at least one key is usable.
