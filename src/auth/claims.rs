@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{DecodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -98,11 +99,7 @@ impl Claims {
         if self.iss != issuer {
             return Err(TokenFault::Issuer);
         }
-        let meant = match &self.aud {
-            Audience::One(audience) => audience == service,
-            Audience::Many(audiences) => audiences.iter().any(|audience| audience == service),
-        };
-        if !meant {
+        if !self.aud.names(service) {
             return Err(TokenFault::Audience);
         }
         let scopes = scope::merge(self.access.iter().filter_map(Access::scope)).into();
@@ -118,6 +115,16 @@ impl Claims {
     pub(super) fn accept_ours(mut self, issuer: &str, service: &str, now: SystemTime) -> Result<Verified, TokenFault> {
         let bearer = self.bearer.take().map(serde_json::from_value).transpose().map_err(|_| TokenFault::Claims)?;
         Ok(Verified { bearer, ..self.accept(issuer, service, now)? })
+    }
+}
+
+impl Audience {
+    /// Whether a service is meant.
+    pub(super) fn names(&self, service: &str) -> bool {
+        match self {
+            Self::One(audience) => audience == service,
+            Self::Many(audiences) => audiences.iter().any(|audience| audience == service),
+        }
     }
 }
 
@@ -236,10 +243,15 @@ pub(super) fn header(token: &str) -> Result<Header, TokenFault> {
     if header.crit.is_some() { Err(TokenFault::Malformed) } else { Ok(header) }
 }
 
-/// The claims of a token whose signature is good for the key; nothing else is checked.
+/// The claims of the Docker token specification, by [`signed`].
+pub(super) fn signed_claims(token: &str, header: &Header, key: &DecodingKey) -> Result<Claims, TokenFault> {
+    signed(token, header, key)
+}
+
+/// What a token says whose signature is good for the key; nothing else is checked.
 ///
 /// The caller has made sure that the header's algorithm is one of the key's.
-pub(super) fn signed_claims(token: &str, header: &Header, key: &DecodingKey) -> Result<Claims, TokenFault> {
+pub(super) fn signed<T: DeserializeOwned>(token: &str, header: &Header, key: &DecodingKey) -> Result<T, TokenFault> {
     let mut validation = Validation::new(header.alg);
     validation.required_spec_claims.clear();
     // The library would look at its own clock; `Claims::accept` does all of this.
@@ -262,7 +274,7 @@ fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D
 }
 
 /// How far clocks may differ, in seconds.
-const LEEWAY: u64 = 60;
+pub(super) const LEEWAY: u64 = 60;
 /// The bytes of verified tokens that are remembered, and for how long without use.
 const CAPACITY: u64 = 8 * 1024 * 1024;
 const IDLE: Duration = Duration::from_secs(600);

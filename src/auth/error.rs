@@ -102,6 +102,12 @@ pub enum TokenFault {
     /// The user or the machine token that it was issued to is gone.
     #[error("revoked")]
     Revoked,
+    /// Of a trusted issuer, but its claims are not those that an entry under `oidc` asks for.
+    #[error("claims that match no entry")]
+    Unmatched,
+    /// Its claims make no name of a user.
+    #[error("claims that make no user name")]
+    User,
 }
 
 /// Why a key or certificate file cannot be used.
