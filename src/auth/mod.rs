@@ -18,6 +18,8 @@ mod keys;
 mod machine_token;
 mod machine_token_file;
 mod machine_tokens;
+#[cfg_attr(not(test), expect(dead_code, reason = "the authenticator does not ask it yet"))]
+mod oidc;
 mod password_file;
 mod pattern;
 pub mod policy;
@@ -40,6 +42,7 @@ pub use identity::{Action, Caller, Identity, Proof, Relay, Resource, Source, Vis
 pub use keys::rotate;
 pub use machine_token::{Ceiling, MachineToken, PurposeFault, TokenPurpose};
 pub use machine_token_file::MachineTokenFile;
+pub use oidc::{AddressFault, ClaimName, Condition, IssuerUrl, OidcKeys, OidcOptions, TemplateFault, UserTemplate};
 pub use password_file::{EntryFault, PasswordFile, PasswordHash, User, UserName};
 pub use pattern::Pattern;
 pub use policy::Decision;
