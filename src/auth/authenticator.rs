@@ -234,6 +234,7 @@ mod tests {
             rules: Rules::unwritten(),
             state: dir.path().to_owned(),
             logins: LoginLimits::default(),
+            oidc: Vec::new(),
         };
         opened(&Options::Htpasswd(options)).await
     }

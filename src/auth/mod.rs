@@ -78,6 +78,8 @@ pub struct HtpasswdOptions {
     pub state: PathBuf,
     /// What wrong passwords cost.
     pub logins: LoginLimits,
+    /// Issuers elsewhere whose tokens are taken as passwords.
+    pub oidc: Vec<OidcOptions>,
 }
 
 /// When the token realm answers.

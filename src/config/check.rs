@@ -76,9 +76,9 @@ impl Settings {
         }
     }
 
-    /// How many sections a list has.
-    pub(crate) fn items(&self, path: &str) -> usize {
-        (0..).take_while(|index| self.0.contains_key(&format!("{path}.{index}"))).count()
+    /// How many items a list of sections has; the first lies at `PATH.0`.
+    pub(crate) fn count(&self, path: &str) -> usize {
+        (0..).take_while(|index| self.origin(&format!("{path}.{index}")).is_some()).count()
     }
 
     /// Free names with their texts.

@@ -29,6 +29,7 @@ impl Realm {
             rules: Rules::unwritten(),
             state: dir.path().to_owned(),
             logins: LoginLimits::default(),
+            oidc: Vec::new(),
         };
         let accounts = Arc::new(Accounts::open(&options).await.unwrap());
         let options = TokenServiceOptions {

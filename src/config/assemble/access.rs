@@ -12,7 +12,7 @@ impl Rules<'_> {
         let groups = self.groups(&issuers);
         let mut rules = Vec::new();
         let mut read = 0;
-        for index in 0..self.settings.items("access.rules") {
+        for index in 0..self.settings.count("access.rules") {
             rules.extend(self.rule(&format!("access.rules.{index}"), &groups, &issuers));
             read += 1;
         }
@@ -25,7 +25,7 @@ impl Rules<'_> {
     }
 
     fn issuers(&self) -> Vec<String> {
-        let names = (0..self.settings.items("oidc")).filter_map(|index| self.settings.text(&format!("oidc.{index}.name")));
+        let names = (0..self.settings.count("oidc")).filter_map(|index| self.settings.text(&format!("oidc.{index}.name")));
         names.map(str::to_owned).collect()
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Rules;
 use super::http::parsed_host;
-use crate::auth::{ForeignTokenOptions, HtpasswdOptions, Options, Rules as AccessRules, TokenRealm, TokenServiceOptions};
+use crate::auth::{ForeignTokenOptions, HtpasswdOptions, OidcOptions, Options, Rules as AccessRules, TokenRealm, TokenServiceOptions};
 use crate::config::problem::Severity;
 
 const KINDS: [&str; 4] = ["none", "silly", "htpasswd", "token"];
@@ -33,8 +33,12 @@ impl Rules<'_> {
         if rules.is_some() && !chosen.contains(&"htpasswd") {
             self.problem("access", "rules speak of users, who come from auth.htpasswd; add that (the password file may be empty)");
         }
+        let oidc = self.oidc();
+        if !oidc.is_empty() && !chosen.contains(&"htpasswd") {
+            self.problem("oidc", "works beside auth.htpasswd only, whose passwords its tokens stand for; add that or remove this");
+        }
         if chosen.contains(&"htpasswd") {
-            Options::Htpasswd(self.htpasswd(state, rules))
+            Options::Htpasswd(self.htpasswd(state, rules, oidc))
         } else if chosen.contains(&"token") {
             Options::Token(self.foreign_token())
         } else {
@@ -42,8 +46,12 @@ impl Rules<'_> {
         }
     }
 
-    fn htpasswd(&mut self, state: &Path, rules: Option<AccessRules>) -> HtpasswdOptions {
-        let asked_for = self.settings.origin("tokenservice").is_some();
+    fn htpasswd(&mut self, state: &Path, rules: Option<AccessRules>, oidc: Vec<OidcOptions>) -> HtpasswdOptions {
+        let mut asked_for = self.settings.origin("tokenservice").is_some();
+        if !asked_for && !oidc.is_empty() {
+            self.notice(Severity::Info, "oidc", "switches the token service on, where its tokens are taken");
+            asked_for = true;
+        }
         if !asked_for && rules.as_ref().is_some_and(AccessRules::speak_of_anonymous) {
             let text = "speaks of anonymous callers, so the token service is on: docker pulls without a password through it only";
             self.notice(Severity::Info, "access", text);
@@ -57,10 +65,11 @@ impl Rules<'_> {
             rules: rules.unwrap_or_else(AccessRules::unwritten),
             state: state.to_owned(),
             logins: self.logins(),
+            oidc,
         }
     }
 
-    fn required(&mut self, key: &str, advice: &str) -> String {
+    pub(super) fn required(&mut self, key: &str, advice: &str) -> String {
         match self.settings.text(key) {
             Some(text) => text.to_owned(),
             None => {

@@ -5,6 +5,7 @@ mod auth;
 mod client_certificates;
 mod http;
 mod limits;
+mod oidc;
 mod storage;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! The top-level names that registry:2 does not know; those of ours inside its sections stand beside its own.
 
 use super::Key;
-use super::Kind::{Any, Bool, Duration, Integer, Items, Section, Switch, Table, Text, Texts};
+use super::Kind::{Bool, Duration, Integer, Items, Section, Switch, Table, Text, Texts};
 
 const NO_LIMITS: &str = "these limits are not there yet; what arrives is not held back";
 
@@ -10,7 +10,7 @@ pub(super) const TOP: &[Key] = &[
     Key::honoured("state", Text),
     Key::honoured("tokenservice", Switch(TOKENSERVICE)),
     Key::honoured("access", Switch(ACCESS)),
-    Key::missing("oidc", Items(OIDC), "tokens of other issuers are not accepted yet; the section has no effect"),
+    Key::honoured("oidc", Items(OIDC)),
     Key::honoured("certificates", Section(&[Key::honoured("user", Text)])),
     Key::honoured("limits", Section(LIMITS)),
     Key::later("metrics", Section(METRICS), "metrics are not served yet"),
@@ -37,12 +37,12 @@ const RULE: &[Key] = &[
 ];
 
 const OIDC: &[Key] = &[
-    Key::moot("name", Text),
-    Key::moot("issuer", Text),
-    Key::moot("jwks", Text),
-    Key::moot("audience", Text),
-    Key::moot("match", Any),
-    Key::moot("user", Text),
+    Key::honoured("name", Text),
+    Key::honoured("issuer", Text),
+    Key::honoured("jwks", Text),
+    Key::honoured("audience", Text),
+    Key::honoured("match", Table),
+    Key::honoured("user", Text),
 ];
 
 const BUCKET: &[Key] = &[Key::moot("rate", Text), Key::moot("burst", Integer)];

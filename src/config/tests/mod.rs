@@ -3,6 +3,7 @@
 mod client_certificates;
 mod environment;
 mod grammar;
+mod oidc;
 mod rules;
 mod stock;
 
