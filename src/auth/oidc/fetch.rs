@@ -61,10 +61,10 @@ async fn discovered(issuer: &IssuerUrl) -> Result<TrustedKeys, FetchFault> {
     let metadata: Metadata = serde_json::from_slice(&get(&client, place.clone()).await?).map_err(|_| FetchFault::Metadata(place))?;
     // Section 4.3: the same value, byte by byte.
     if metadata.issuer != issuer.as_str() {
-        return Err(FetchFault::Issuer(metadata.issuer));
+        return Err(FetchFault::Issuer(shortened(&metadata.issuer)));
     }
     let address = Url::parse(&metadata.jwks_uri).ok().filter(|address| issuer.admits(address));
-    let address = address.ok_or(FetchFault::Address(metadata.jwks_uri))?;
+    let address = address.ok_or_else(|| FetchFault::Address(shortened(&metadata.jwks_uri)))?;
     let set = get(&client, address.clone()).await?;
     let read = blocking::run(move || Ok(trusted_keys::read(&set)?.keys.into_iter().collect()));
     read.await.map_err(|fault| FetchFault::Keys { address, fault })
@@ -98,6 +98,11 @@ async fn get(client: &Client, address: Url) -> Result<Vec<u8>, FetchFault> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// As much of a text as the log needs.
+fn shortened(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 /// The most bytes of an answer.

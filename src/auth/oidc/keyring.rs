@@ -126,9 +126,9 @@ impl Discovered {
     }
 
     fn warn(&self, error: &dyn std::error::Error) {
-        let cause = std::iter::successors(Some(error), |error| error.source()).last().filter(|cause| !std::ptr::eq(*cause, error));
-        let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-        tracing::warn!(oidc.issuer = %self.issuer, error = %format_args!("{error}{cause}"), "the keys of an issuer cannot be fetched; older ones stay in use for a day");
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let chain = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        tracing::warn!(oidc.issuer = %self.issuer, error = chain, "keys of an issuer cannot be fetched; older ones are used for a day");
     }
 }
 

@@ -19,7 +19,11 @@ fn entries_with(text: &str, variables: &[(&str, &str)]) -> Vec<OidcOptions> {
 #[test]
 fn an_entry_has_a_name_an_issuer_keys_an_audience_conditions_and_a_user() {
     let text = "oidc:
-  - {name: ci.main-1, issuer: 'https://ci.example/', audience: r.example.com, match: {repository: ['acme/*', 'acme2/*'], run_id: 7}, user: 'ci-{repository_owner}'}
+  - name: ci.main-1
+    issuer: https://ci.example/
+    audience: r.example.com
+    match: {repository: ['acme/*', 'acme2/*'], run_id: 7}
+    user: ci-{repository_owner}
   - {name: kube, issuer: 'https://kube.example', jwks: /keys.json, audience: r, match: {/kubernetes.io/namespace: build}, user: '{sub}'}
 ";
     let entries = entries_with(text, &[]);

@@ -1,7 +1,12 @@
 //! What is refused of an issuer's answers.
 
+use std::sync::Arc;
+
 use reqwest::StatusCode;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::super::fetch::{self, FetchFault, LARGEST};
 use super::server::{Answer, Server};
@@ -64,6 +69,20 @@ async fn an_answer_that_does_not_end_is_cut_off() {
     let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", LARGEST + 1, " ".repeat(LARGEST + 1));
     server.answer_metadata(Answer::Raw(large.into_bytes()));
     assert!(matches!(fault(&server).await, FetchFault::TooLarge(_)));
+}
+
+#[tokio::test]
+async fn an_issuer_whose_certificate_nobody_vouches_for_is_refused() {
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der()).into();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![certificate.cert.der().clone()], key).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = IssuerUrl::parse(&format!("https://localhost:{}", listener.local_addr().unwrap().port())).unwrap();
+    let accepted = async { TlsAcceptor::from(Arc::new(config)).accept(listener.accept().await.unwrap().0).await.is_ok() };
+    let (fetched, accepted) = tokio::join!(fetch::keys(issuer), accepted);
+    assert!(matches!(fetched, Err(FetchFault::Transport { .. })) && !accepted);
 }
 
 #[tokio::test(start_paused = true)]
