@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # A CI job pushes with the token of its provider: oidc-provider as the issuer, curl and skopeo as the job.
 #
-# The issuer is an npm package, kept in a directory outside the tree that is named by its version.
+# The registry knows the issuer's certificate by SSL_CERT_FILE. The issuer is an npm package, kept in a directory outside the tree
+# that is named by its version.
+#
 # Before lib.sh gives clients another home: npm's settings and the directory are those of the user.
 USERS_HOME=$HOME
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/breakwater-ci
@@ -10,7 +12,7 @@ needs node npm skopeo curl jq openssl python3
 
 AUDIENCE=registry.test
 ISSUER_PORT=$(free_port)
-ISSUER=http://127.0.0.1:$ISSUER_PORT
+ISSUER=https://localhost:$ISSUER_PORT
 
 install_issuer() {
     local version directory
@@ -30,13 +32,14 @@ install_issuer() {
 }
 
 start_issuer() {
-    start issuer node "$WORK/issuer/provider.mjs" "$ISSUER_PORT"
-    wait_for curl -sf "$ISSUER/.well-known/openid-configuration"
+    start issuer node "$WORK/issuer/provider.mjs" "$ISSUER_PORT" "$WORK/tls.crt" "$WORK/tls.key"
+    wait_for curl -sf --cacert "$WORK/ca.crt" "$ISSUER/.well-known/openid-configuration"
 }
 
 # The token that a job gets. Arguments: its client, the audience when it is another.
 token_of() {
-    curl -sS --fail-with-body "$ISSUER/token" -d grant_type=client_credentials -d "resource=https://${2:-$AUDIENCE}" \
+    curl -sS --fail-with-body --cacert "$WORK/ca.crt" "$ISSUER/token" \
+        -d grant_type=client_credentials -d "resource=https://${2:-$AUDIENCE}" \
         --data-urlencode "client_id=$1" --data-urlencode 'client_secret=a secret of this test alone' | jq -er .access_token
 }
 

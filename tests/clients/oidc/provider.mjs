@@ -1,12 +1,14 @@
-// An OpenID provider whose tokens look like those GitHub Actions gives its jobs: `node provider.mjs PORT`.
+// An OpenID provider whose tokens look like those GitHub Actions gives its jobs: `node provider.mjs PORT CERTIFICATE KEY`.
 //
 // A job is a client of its own, and asks by `client_credentials` with `resource=https://AUDIENCE`; the token's audience is AUDIENCE.
 // Each start makes a new key, so that a restart is a rotation.
 import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
 import Provider from 'oidc-provider';
 
-const port = Number(process.argv[2]);
-const issuer = `http://127.0.0.1:${port}`;
+const [port, certificate, tlsKey] = process.argv.slice(2);
+const issuer = `https://localhost:${port}`;
 const SECRET = 'a secret of this test alone';
 
 // What a job runs for, by the id of its client.
@@ -68,4 +70,5 @@ const provider = new Provider(issuer, {
   },
 });
 
-provider.listen(port, '127.0.0.1', () => console.log(`serving ${issuer}`));
+createServer({ cert: readFileSync(certificate), key: readFileSync(tlsKey) }, provider.callback())
+  .listen(Number(port), '127.0.0.1', () => console.log(`serving ${issuer}`));
