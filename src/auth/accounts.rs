@@ -1,4 +1,5 @@
-//! Who there is and what proves it, put together: users of the password file, machine tokens, and the rules for all of them.
+//! Who there is and what proves it, put together: users of the password file, machine tokens, whom other issuers vouch for, and
+//! the rules for all of them.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,6 +13,7 @@ use super::error::{Error, TokenFault};
 use super::htpasswd::Passwords;
 use super::identity::{Caller, Identity, Proof, ROBOT, Rights, Visit};
 use super::machine_tokens::{MachineTokens, Robot};
+use super::oidc::{Issuers, Refusal, looks_like_token};
 use super::policy::{self, Subject};
 use super::rules::Rules;
 use super::scope::Scope;
@@ -20,6 +22,7 @@ use super::scope::Scope;
 pub(super) struct Accounts {
     passwords: Passwords,
     robots: MachineTokens,
+    issuers: Option<Issuers>,
     rules: ArcSwap<Rules>,
     defence: Arc<Defence>,
 }
@@ -30,13 +33,15 @@ pub(super) struct Account {
     pub(super) proof: Proof,
     /// What a refresh token is bound to: it dies when this changes. None: such an account gets none.
     pub(super) entry: Option<Arc<str>>,
+    /// When what proved it ends, so that no token of ours lives longer.
+    pub(super) until: Option<SystemTime>,
     robot: Option<Arc<Robot>>,
 }
 
 impl Account {
     /// An account that nothing is stored of.
     pub(super) fn passing(identity: Identity, proof: Proof) -> Self {
-        Self { identity, proof, entry: None, robot: None }
+        Self { identity, proof, entry: None, until: None, robot: None }
     }
 
     /// Whom a request without credentials comes from: whom the certificate of its connection names, or nobody.
@@ -50,7 +55,7 @@ impl Account {
     fn of_robot(robot: Arc<Robot>) -> Self {
         let token = robot.token();
         let (identity, entry) = (Identity::Robot(token.name.clone()), token.hash().into());
-        Self { identity, proof: Proof::Login, entry: Some(entry), robot: Some(robot) }
+        Self { entry: Some(entry), robot: Some(robot), ..Self::passing(identity, Proof::Login) }
     }
 
     /// What a token says of its bearer beside the subject.
@@ -79,6 +84,7 @@ impl Accounts {
         Ok(Self {
             passwords: Passwords::open(&options.path, Arc::clone(&defence)).await?,
             robots: MachineTokens::open(&options.state).await?,
+            issuers: if options.oidc.is_empty() { None } else { Some(Issuers::open(options.oidc.clone()).await?) },
             rules: ArcSwap::from_pointee(options.rules.clone()),
             defence,
         })
@@ -88,7 +94,7 @@ impl Accounts {
     pub(super) async fn login(&self, user: &str, password: &[u8], visit: &Visit) -> Result<Account, Error> {
         let Some(robot) = user.strip_prefix(ROBOT) else {
             let (entry, proof) = self.passwords.verify(user, password, visit.source, visit.now).await?;
-            return Ok(Account { identity: Identity::User(user.to_owned()), proof, entry: Some(entry.as_str().into()), robot: None });
+            return Ok(Account { entry: Some(entry.as_str().into()), ..Account::passing(Identity::User(user.to_owned()), proof) });
         };
         if let Some(wait) = self.defence.closed_for(visit.source, user) {
             return Err(Error::Closed(wait));
@@ -102,8 +108,29 @@ impl Accounts {
         }
     }
 
+    /// The same for a token of another issuer in the place of the password, which the token realm takes with any name.
+    pub(super) async fn login_at_realm(&self, user: &str, password: &str, visit: &Visit) -> Result<Account, Error> {
+        let Some(issuers) = self.issuers.as_ref().filter(|_| looks_like_token(password)) else {
+            return self.login(user, password.as_bytes(), visit).await;
+        };
+        if let Some(wait) = self.defence.closed_for(visit.source, user) {
+            return Err(Error::Closed(wait));
+        }
+        match issuers.verify(password, visit.now).await {
+            Ok(vouched) => {
+                let identity = Identity::Oidc { issuer: vouched.issuer, user: vouched.user };
+                Ok(Account { until: Some(vouched.expires), ..Account::passing(identity, Proof::Login) })
+            }
+            Err(Refusal::Token(fault)) => {
+                self.count_wrong(user, visit).await;
+                Err(fault.into())
+            }
+            Err(Refusal::KeysUnavailable(issuer)) => Err(Error::IssuerUnavailable(issuer.to_string())),
+        }
+    }
+
     /// Counts something wrong that was sent in the place of a password, and waits as long as its answer is to wait.
-    pub(super) async fn count_wrong(&self, user: &str, visit: &Visit) {
+    async fn count_wrong(&self, user: &str, visit: &Visit) {
         tokio::time::sleep(self.defence.count(visit.source, user)).await;
     }
 
@@ -113,8 +140,8 @@ impl Accounts {
             Some(name) => self.robots.find(name, visit.now).map(Account::of_robot),
             None => {
                 let entry = self.passwords.entry(user, visit.now).await?;
-                let (identity, entry) = (Identity::User(user.to_owned()), Some(entry.as_str().into()));
-                Some(Account { identity, proof: Proof::Token, entry, robot: None })
+                let account = Account::passing(Identity::User(user.to_owned()), Proof::Token);
+                Some(Account { entry: Some(entry.as_str().into()), ..account })
             }
         }
     }
@@ -143,7 +170,7 @@ impl Accounts {
         if matches!(&identity, Identity::User(user) if !self.passwords.knows(user)) {
             return Err(TokenFault::Revoked);
         }
-        let account = Account { identity, proof: Proof::Token, entry: None, robot };
+        let account = Account { robot, ..Account::passing(identity, Proof::Token) };
         Ok(self.caller(account, Rights::Granted(verified.scopes()), visit))
     }
 
@@ -170,9 +197,15 @@ impl Accounts {
         self.robots.refresh(now).await
     }
 
-    /// Reads the passwords again.
-    pub(super) async fn reload_passwords(&self) -> Result<(), Error> {
-        self.passwords.reload().await
+    /// Reads passwords, machine tokens and the key files of other issuers again; what cannot be used leaves the old in force.
+    pub(super) async fn reload(&self) -> Result<(), Error> {
+        let passwords = self.passwords.reload().await;
+        let robots = self.robots.reload().await;
+        let issuers = match &self.issuers {
+            Some(issuers) => issuers.reload().await,
+            None => Ok(()),
+        };
+        passwords.and(robots).and(issuers)
     }
 
     /// The machine tokens.

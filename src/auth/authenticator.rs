@@ -102,13 +102,12 @@ impl Authenticator {
         match &self.mode {
             Mode::Open => Ok(()),
             Mode::Own(own) => {
-                let passwords = own.accounts.reload_passwords().await;
-                let robots = own.accounts.robots().reload().await;
+                let accounts = own.accounts.reload().await;
                 let keys = match &own.tokens {
                     Some(tokens) => tokens.reload().await,
                     None => Ok(()),
                 };
-                passwords.and(robots).and(keys)
+                accounts.and(keys)
             }
             Mode::Foreign(tokens) => tokens.reload().await,
         }

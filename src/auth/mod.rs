@@ -18,7 +18,6 @@ mod keys;
 mod machine_token;
 mod machine_token_file;
 mod machine_tokens;
-#[cfg_attr(not(test), expect(dead_code, reason = "the authenticator does not ask it yet"))]
 mod oidc;
 mod password_file;
 mod pattern;

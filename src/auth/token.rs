@@ -141,14 +141,16 @@ impl TokenService {
         let state = self.state.load_full();
         let (account, since) = self.identify(request.grant, visit).await?;
         let scopes = self.accounts.grant(&account, &scope::parse_all(request.scopes), visit);
-        let token = self.sign(&state, &account, &scopes, visit.now)?;
+        let left = account.until.map(|until| until.duration_since(visit.now).unwrap_or_default());
+        let life = left.map_or(self.options.expiration, |left| left.min(self.options.expiration));
+        let token = self.sign(&state, &account, &scopes, (visit.now, life))?;
         let wanted = request.access == Offline::Wanted || matches!(request.grant, Grant::Refresh(_));
         let entry = account.entry.as_deref().filter(|_| wanted);
         let refresh_token = entry.map(|entry| RefreshToken::mint(&self.refresh, &account.subject(), &self.options.service, entry, since));
         let scope: Vec<String> = scopes.iter().map(ToString::to_string).collect();
         Ok(IssuedToken {
             token,
-            expires_in: self.options.expiration,
+            expires_in: life,
             issued_at: visit.now,
             refresh_token,
             scope: scope.join(" "),
@@ -191,7 +193,7 @@ impl TokenService {
         let today = Date::of(visit.now);
         match grant {
             Grant::Anonymous | Grant::Password { user: "", password: "" } => Ok((Account::of_connection(visit), today)),
-            Grant::Password { user, password } => Ok((self.accounts.login(user, password.as_bytes(), visit).await?, today)),
+            Grant::Password { user, password } => Ok((self.accounts.login_at_realm(user, password, visit).await?, today)),
             Grant::Refresh(text) => {
                 let token = RefreshToken::parse(text).ok_or(Error::WrongCredentials)?;
                 let account = self.accounts.find(token.user(), visit).await.ok_or(Error::WrongCredentials)?;
@@ -204,7 +206,7 @@ impl TokenService {
         }
     }
 
-    fn sign(&self, state: &State, account: &Account, scopes: &[Scope], now: SystemTime) -> Result<String, Error> {
+    fn sign(&self, state: &State, account: &Account, scopes: &[Scope], (now, life): (SystemTime, Duration)) -> Result<String, Error> {
         let key = state.keys.first();
         let header =
             Header { kid: Some(key.kid().to_owned()), x5c: state.keys.chain().map(<[String]>::to_vec), ..Header::new(Algorithm::ES256) };
@@ -213,7 +215,7 @@ impl TokenService {
             iss: self.options.issuer.clone(),
             sub: account.subject(),
             aud: Audience::One(self.options.service.clone()),
-            exp: Date(issued.0.saturating_add(self.options.expiration.as_secs())),
+            exp: Date(issued.0.saturating_add(life.as_secs())),
             nbf: Some(Date(issued.0.saturating_sub(ALLOWANCE))),
             iat: issued,
             jti: uuid::Uuid::new_v4().to_string(),

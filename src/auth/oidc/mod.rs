@@ -17,9 +17,7 @@ mod user_template;
 
 pub use claim::{ClaimName, Condition};
 pub use issuer_url::{AddressFault, IssuerUrl};
-#[cfg_attr(not(test), expect(unused_imports, reason = "the authenticator does not ask it yet"))]
-pub(crate) use issuers::{Issuers, Refusal, Vouched};
+pub(crate) use issuers::{Issuers, Refusal};
 pub use options::{OidcKeys, OidcOptions};
-#[cfg_attr(not(test), expect(unused_imports, reason = "the authenticator does not ask it yet"))]
 pub(crate) use presented::looks_like_token;
 pub use user_template::{TemplateFault, UserTemplate};

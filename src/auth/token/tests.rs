@@ -305,7 +305,7 @@ async fn the_token_of_a_user_who_is_gone_is_revoked() {
     let realm = Realm::new().await;
     let token = realm.issue(ALICE, &[], Offline::NotWanted).await.unwrap().token;
     fs::write(realm.dir.path().join("htpasswd"), "").unwrap();
-    realm.accounts.reload_passwords().await.unwrap();
+    realm.accounts.reload().await.unwrap();
     assert_eq!(realm.caller(&token).unwrap_err(), TokenFault::Revoked);
 }
 

@@ -7,8 +7,9 @@ use std::task::{Context, Poll, Waker};
 use futures_util::future::join_all;
 use serde_json::json;
 
+use super::super::issuers::Vouched;
 use super::super::keyring::{FRESH, KEPT, PAUSE};
-use super::super::{Issuers, Refusal, Vouched};
+use super::super::{Issuers, Refusal};
 use super::server::{Answer, Server};
 use super::*;
 use crate::auth::error::TokenFault;

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use super::super::{Refusal, Vouched, looks_like_token};
+use super::super::issuers::Vouched;
+use super::super::{Refusal, looks_like_token};
 use super::*;
 use crate::auth::error::TokenFault;
 
