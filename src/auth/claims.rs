@@ -156,6 +156,16 @@ impl fmt::Display for Date {
     }
 }
 
+/// The whole seconds from the epoch to a time, as records of ours have them.
+pub fn seconds(time: SystemTime) -> u64 {
+    Date::of(time).0
+}
+
+/// Such seconds as text, by RFC 3339.
+pub fn rfc3339(seconds: u64) -> String {
+    Date(seconds).to_string()
+}
+
 impl Serialize for Date {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(self.0)

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 pub use authenticator::{Authenticator, claimed_user};
 pub use authorization::Problem;
+pub use claims::{rfc3339, seconds};
 pub use defence::LoginLimits;
 pub use error::{Error, KeyFault, TokenFault};
 pub use identity::{Action, Caller, Identity, Proof, Relay, Resource, Source, Visit};

@@ -259,6 +259,12 @@ impl Rules {
         self.rules.iter().any(|rule| rule.who == Who::Anonymous)
     }
 
+    /// Whether a rule speaks of a machine token.
+    pub fn speak_of_robot(&self, name: &str) -> bool {
+        let robot = Identity::Robot(name.to_owned());
+        self.rules.iter().any(|rule| rule.is_for(&robot))
+    }
+
     /// The union of what the rules give, whether or not `pull` is in it.
     pub(super) fn given(&self, identity: &Identity, source: Source, name: &Name) -> Actions {
         let giving = self.rules.iter().filter(|rule| rule.is_for(identity) && rule.reaches(source) && rule.covers(identity, name));

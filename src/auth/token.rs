@@ -97,20 +97,14 @@ struct State {
     memory: Memory,
 }
 
-impl Grant<'_> {
-    /// What it is, without what it holds.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Anonymous => "no credentials",
-            Self::Password { .. } => "password",
-            Self::Refresh(_) => "refresh token",
-        }
-    }
-}
-
+/// What it is, without what it holds.
 impl std::fmt::Debug for Grant<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Self::Anonymous => "Anonymous",
+            Self::Password { .. } => "Password",
+            Self::Refresh(_) => "Refresh",
+        })
     }
 }
 

@@ -3,18 +3,25 @@
 //! 0: done. 1: failed, denied, or found wrong. 2: wrong usage. What a verb answers goes to standard output, what went wrong to
 //! standard error. The environment is read here and handed down.
 
+mod access;
+mod check_config;
 mod dev;
 mod development_certificate;
 mod man;
 mod serve;
+mod token;
 mod user;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+
+use crate::auth::{HtpasswdOptions, Options};
+use crate::config;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,8 +49,14 @@ struct Arguments {
 enum Verb {
     /// Run the registry.
     Serve(serve::Arguments),
+    /// Check a configuration, and find rules that can never match.
+    CheckConfig(check_config::Arguments),
     /// Edit a password file.
     User(user::Arguments),
+    /// Ask what the access rules say.
+    Access(access::Arguments),
+    /// Machine tokens, and the key of the registry's own tokens.
+    Token(token::Arguments),
     /// Print the completions of a shell.
     #[command(after_help = "Example:\n  breakwater completions bash > /etc/bash_completion.d/breakwater")]
     Completions {
@@ -85,7 +98,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn perform(verb: Verb) -> anyhow::Result<Outcome> {
     match verb {
         Verb::Serve(arguments) => serve::run(arguments),
+        Verb::CheckConfig(arguments) => check_config::run(arguments),
         Verb::User(arguments) => user::run(arguments),
+        Verb::Access(arguments) => access::run(arguments),
+        Verb::Token(arguments) => token::run(arguments),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "breakwater", &mut text);
@@ -101,6 +117,16 @@ fn print(text: &[u8]) -> anyhow::Result<Outcome> {
     match output.write_all(text).and_then(|()| output.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(Outcome::Done),
+    }
+}
+
+/// The accounts of a configuration. Notices are a start's to give.
+fn accounts(config: Option<PathBuf>) -> anyhow::Result<HtpasswdOptions> {
+    let path = config::default_path(config, environment())?;
+    let loaded = config::load(&path, environment())?;
+    match loaded.config.auth {
+        Options::Htpasswd(options) => Ok(options),
+        Options::Open | Options::Token(_) => anyhow::bail!("{} has no accounts: there is no auth.htpasswd in it", path.display()),
     }
 }
 

@@ -6,6 +6,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 
 use super::Options;
 use super::access::Gate;
+use super::audit::RecentLogins;
 use super::client_addr::Proxies;
 use super::location::Locations;
 use super::middleware::RequestIds;
@@ -27,6 +28,7 @@ pub struct AppState {
     pub(super) tags_max: usize,
     pub(super) access_log: Option<LineWriter>,
     pub(super) audit: AuditLog,
+    pub(super) recent_logins: RecentLogins,
 }
 
 /// A configured header cannot be sent.
@@ -55,6 +57,7 @@ impl AppState {
             tags_max: options.tags_max,
             access_log,
             audit,
+            recent_logins: RecentLogins::new(),
         })
     }
 }

@@ -15,8 +15,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::extract::{self, Query};
 use super::{AppState, Error, audit};
-use crate::auth::{self, Grant, Identity, IssuedToken, Offline, TokenRequest};
-use crate::telemetry::{Event, Verdict};
+use crate::auth::{self, Grant, IssuedToken, Offline, TokenRequest};
 
 /// The longest form that is read, in bytes.
 const FORM_LIMIT: usize = 64 * 1024;
@@ -83,15 +82,12 @@ async fn respond(
     }
 }
 
-/// The login, and the token or why there is none. A token for nobody that opens nothing decides nothing.
+/// The login, and the token or why there is none.
 fn write_down(request: &HttpRequest, state: &AppState, grant: Grant<'_>, issued: &Result<IssuedToken, auth::Error>) {
     match issued {
         Ok(issued) => {
             audit::login(state, request, &issued.identity, issued.proof);
-            if issued.identity != Identity::Anonymous || !issued.scope.is_empty() {
-                let user = issued.identity.to_string();
-                audit::record(state, request, (Event::Token, Verdict::Allowed), &user, Some(&issued.scope), grant.name());
-            }
+            audit::token(state, request, issued);
         }
         Err(error) => {
             let claimed = if let Grant::Password { user, .. } = grant { user } else { "" };

@@ -7,7 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use serde_json::json;
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -18,7 +18,8 @@ use super::{AuditOutput, LineWriter};
 pub struct AuditLog(LineWriter);
 
 /// What was decided about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Event {
     /// Who somebody is.
     Login,
@@ -29,7 +30,8 @@ pub enum Event {
 }
 
 /// What was decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Yes.
     Allowed,
@@ -73,29 +75,31 @@ impl AuditLog {
     }
 }
 
+/// The fields, in the order in which they are written.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    event: Event,
+    user: &'a str,
+    address: IpAddr,
+    repository: Option<&'a str>,
+    decision: Verdict,
+    reason: &'a str,
+    request_id: &'a str,
+}
+
 fn line(entry: &Entry<'_>, now: OffsetDateTime) -> String {
-    let event = match entry.event {
-        Event::Login => "login",
-        Event::Token => "token",
-        Event::Access => "access",
+    let line = Line {
+        time: now.format(&Rfc3339).unwrap_or_default(),
+        event: entry.event,
+        user: cut(entry.user),
+        address: entry.address,
+        repository: entry.repository.map(cut),
+        decision: entry.verdict,
+        reason: cut(entry.reason),
+        request_id: entry.request_id,
     };
-    let decision = match entry.verdict {
-        Verdict::Allowed => "allowed",
-        Verdict::Refused => "refused",
-    };
-    let mut line = json!({
-        "time": now.format(&Rfc3339).unwrap_or_default(),
-        "event": event,
-        "user": cut(entry.user),
-        "address": entry.address,
-        "repository": entry.repository.map(cut),
-        "decision": decision,
-        "reason": cut(entry.reason),
-        "request_id": entry.request_id,
-    })
-    .to_string();
-    line.push('\n');
-    line
+    serde_json::to_string(&line).unwrap_or_default() + "\n"
 }
 
 fn cut(text: &str) -> &str {

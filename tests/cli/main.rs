@@ -132,3 +132,130 @@ fn a_start_for_development_prints_the_password_once() {
         assert!(directory.path().join("var").join(file).try_exists().unwrap(), "{file}");
     }
 }
+
+const RULES: &str = r#"
+version: 0.1
+storage: {filesystem: {rootdirectory: data}}
+auth: {htpasswd: {realm: r, path: htpasswd}}
+access:
+  groups: {team: [alice]}
+  rules:
+    - {who: anonymous, repositories: "public/**", actions: [pull]}
+    - {who: "group:team", repositories: "team/**", actions: [pull, push]}
+    - {who: "robot:ci", repositories: "**", actions: [pull, push], from: [10.0.0.0/8]}
+"#;
+
+/// Runs the binary on a configuration; exit code and what it said.
+fn configured(directory: &Path, config: &str, arguments: &[&str]) -> (i32, String, String) {
+    std::fs::write(directory.join("config.yml"), config).expect("the directory is ours");
+    let output = run(directory, arguments, "");
+    let (code, out, err) = said(&output);
+    (code, out.to_owned(), err.to_owned())
+}
+
+#[test]
+fn the_rule_that_decides_is_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let explain = |words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        configured(directory.path(), RULES, &[&["access", "explain", "--config", "config.yml"][..], &words].concat())
+    };
+    let (code, out, _) = explain("alice push team/app");
+    assert_eq!(code, 0);
+    assert!(out.starts_with("allowed: alice may push to team/app\n  by config.yml:9:7: access.rules.1: {who: \"group:team\""), "{out}");
+    for (question, code) in
+        [("bob pull team/app", 1), ("anonymous pull public/a", 0), ("anonymous push public/a", 1), ("alice delete team/app", 1)]
+    {
+        assert_eq!(explain(question).0, code, "{question}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&explain("alice delete team/app --json").1).unwrap();
+    assert_eq!((&json["allowed"], &json["near"][0]["lack"]), (&false.into(), &"gives other actions".into()));
+    assert_eq!((explain("alice fly team/app").0, explain("alice pull Team").0, explain("alice pull").0), (2, 2, 2));
+    assert!(explain("planet:mars pull a").2.contains("is nobody"));
+}
+
+#[test]
+fn a_machine_token_is_made_listed_explained_and_revoked() {
+    let directory = tempfile::tempdir().unwrap();
+    let token =
+        |arguments: &[&str]| configured(directory.path(), RULES, &[&["token"], arguments, &["--config", "config.yml"][..]].concat());
+    let create = ["create", "--name", "ci", "--repository", "team/**", "--action", "push", "--expires", "30d"];
+    let (code, out, err) = token(&create);
+    assert_eq!((code, out.lines().count()), (0, 1), "{err}");
+    assert!(out.starts_with("bwt_") && err.contains("robot$ci") && !err.contains(out.trim()), "{out}{err}");
+    let (code, _, err) = token(&create);
+    assert!(code == 1 && err.contains("there is a token ci already"), "{err}");
+    let list: serde_json::Value = serde_json::from_str(&token(&["list", "--json"]).1).unwrap();
+    assert_eq!((&list[0]["name"], &list[0]["last_used"]), (&"ci".into(), &serde_json::Value::Null));
+    assert_eq!(list[0]["actions"], serde_json::json!(["pull", "push"]));
+    assert!(!token(&["list"]).1.contains(out.trim()));
+    let explain = |action: &str, place: &str| {
+        let question = ["access", "explain", "robot$ci", action, place, "--from", "10.0.0.1", "--config", "config.yml"];
+        configured(directory.path(), RULES, &question)
+    };
+    assert_eq!((explain("push", "team/app").0, explain("pull", "other").0), (0, 1));
+    assert!(explain("pull", "other").1.contains("the token was made for less"));
+    assert_eq!(token(&["revoke", "ci"]).1, "revoked ci\n");
+    assert_eq!(token(&["revoke", "ci"]).0, 1);
+    assert!(explain("push", "team/app").2.contains("there is no machine token ci"));
+    for wrong in [&["create", "--name", "ci"][..], &["create", "--name", "ci", "--repository", "a", "--expires", "soon"]] {
+        assert_eq!(token(wrong).0, 2, "{wrong:?}");
+    }
+    for wrong in [["a b", "**", "pull"], ["ci", "Team/**", "pull"], ["ci", "**", "fly"]] {
+        let made = token(&["create", "--name", wrong[0], "--repository", wrong[1], "--action", wrong[2]]);
+        assert_eq!(made.0, 1, "{wrong:?}");
+    }
+    let (code, out, err) = token(&["create", "--name", "other", "--repository", "**"]);
+    assert!(code == 0 && !out.is_empty() && err.contains("no rule under `access` speaks of robot:other"), "{err}");
+}
+
+#[test]
+fn a_signing_key_is_rotated_unless_a_certificate_holds_it_fast() {
+    let directory = tempfile::tempdir().unwrap();
+    let rotate = |config: &str| configured(directory.path(), config, &["token", "key", "rotate", "--config", "config.yml"]);
+    assert!(rotate(RULES).2.contains("token.pem"), "there is no key before the first start");
+    std::fs::create_dir_all(directory.path().join("data/breakwater")).unwrap();
+    let path = directory.path().join("data/breakwater/token.pem");
+    std::fs::write(&path, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let (code, out, err) = rotate(RULES);
+    assert!(code == 0 && out.starts_with("tokens are signed with the key "), "{err}");
+    let keys = std::fs::read_to_string(&path).unwrap();
+    assert_eq!((keys.matches("BEGIN PRIVATE KEY").count(), keys.matches("# retires ").count()), (2, 1));
+    let (code, _, err) = rotate(&format!("{RULES}tokenservice: {{certificate: token.crt}}\n"));
+    assert!(code == 1 && err.contains("belongs to the key in use"), "{err}");
+}
+
+#[test]
+fn a_check_finds_rules_that_can_never_match() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("htpasswd"), "").unwrap();
+    let check = |config: &str| configured(directory.path(), config, &["check-config", "config.yml"]);
+    let (code, out, _) = check(RULES);
+    assert!(code == 0 && out.ends_with("config.yml: can be used\n"), "{out}");
+    assert!(out.contains("warning: access: `alice` is not in htpasswd (yet)"), "{out}");
+    let (code, out, _) = check(&RULES.replace("team/**", "Team/**").replace("group:team", "group:taem"));
+    assert_eq!(code, 1);
+    for expected in ["error: config.yml:9:13: access.rules.1.who: can never match", "`Team/**`", "errors found: 2"] {
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+    let (code, _, err) = check(&RULES.replace("pull, push], from", "pull, fly], from"));
+    assert!(code == 1 && err.contains("config.yml:10:54: access.rules.2.actions: `fly` is not an action"), "{err}");
+}
+
+#[test]
+fn rules_may_stand_in_a_file_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let (before, rules) = RULES.split_once("access:\n").unwrap();
+    let rules: String = rules.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect();
+    std::fs::write(directory.path().join("rules.yml"), rules).unwrap();
+    let config = format!("{before}access: {{file: rules.yml}}\n");
+    let explain = ["access", "explain", "alice", "push", "team/a", "--config", "config.yml"];
+    let (code, out, err) = configured(directory.path(), &config, &explain);
+    assert!(code == 0 && out.contains("by rules.yml:4:5: access.rules.1"), "{out}{err}");
+    let (code, _, err) = configured(directory.path(), &format!("{config}#"), &["check-config", "absent.yml"]);
+    assert!(code == 1 && err.contains("absent.yml"), "{err}");
+    let both = config.replace("file: rules.yml", "file: rules.yml, groups: {a: [b]}");
+    assert!(configured(directory.path(), &both, &["check-config", "config.yml"]).2.contains("cannot stand beside rules or groups"));
+    std::fs::remove_file(directory.path().join("rules.yml")).unwrap();
+    assert!(configured(directory.path(), &config, &["check-config", "config.yml"]).2.contains("cannot read rules.yml"));
+}
