@@ -93,6 +93,9 @@ impl Authenticator {
     /// Puts other rules in the place of the old ones, for requests that come from now on. Without accounts there are none.
     pub fn set_rules(&self, rules: Rules) {
         if let Mode::Own(own) = &self.mode {
+            if own.tokens.is_none() && rules.speak_of_anonymous() {
+                tracing::warn!("a rule speaks of anonymous callers, for whom the token service must be on: restart the registry");
+            }
             own.accounts.set_rules(rules);
         }
     }

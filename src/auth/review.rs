@@ -125,7 +125,7 @@ fn faults(rule: &Rule, all: &[&Rule], recognised: Recognised) -> Vec<Futile> {
         Who::Certificate(_) if !recognised.certificates => faults.push(Futile::Certificate(who.clone())),
         _ => {}
     }
-    let nameless = matches!(who, Who::Anonymous | Who::Robot(_));
+    let nameless = matches!(who, Who::Robot(_));
     for pattern in rule.repositories() {
         if !pattern.can_match() {
             faults.push(Futile::Repository(pattern.to_string()));
@@ -147,7 +147,8 @@ fn faults(rule: &Rule, all: &[&Rule], recognised: Recognised) -> Vec<Futile> {
 fn gives_pull_beside(other: &Rule, rule: &Rule) -> bool {
     let same = other.who() == rule.who();
     let may_be_same = match (other.who(), rule.who()) {
-        (Who::Anonymous, _) | (_, Who::Anonymous) => same,
+        (Who::Anonymous, _) => true,
+        (_, Who::Anonymous) => false,
         (Who::User(_), Who::User(_)) | (Who::Robot(_), Who::Robot(_)) | (Who::Certificate(_), Who::Certificate(_)) => same,
         (Who::Authenticated | Who::Group { .. }, _) | (_, Who::Authenticated | Who::Group { .. }) => true,
         (Who::Oidc(_), Who::Oidc(_)) => true,
@@ -187,7 +188,6 @@ mod tests {
         let table = [
             (rule("user:a", &["Team/**", "ok/**"], &["pull"]), Futile::Repository("Team/**".into())),
             (rule("robot:ci", &["{user}/**"], &["pull"]), Futile::User("{user}/**".into(), robot)),
-            (rule("anonymous", &["{user}"], &["pull"]), Futile::User("{user}".into(), Who::Anonymous)),
             (rule("group:taem", &["**"], &["pull"]), Futile::Group("taem".into())),
             (rule("user:robot$ci", &["**"], &["pull"]), Futile::Name("robot$ci".into())),
             (rule("user:a", &["**"], &["push"]), Futile::Pull("push, create".into())),

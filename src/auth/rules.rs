@@ -18,6 +18,15 @@ use crate::oci::Name;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
     rules: Vec<Rule>,
+    origin: Origin,
+}
+
+/// Whether rules stand in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Origin {
+    #[default]
+    Written,
+    Unwritten,
 }
 
 /// One sentence: these may do this, there, from here.
@@ -44,7 +53,7 @@ pub enum Listing {
 /// Whom a rule speaks of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// Nobody in particular.
+    /// Nobody in particular, and so everybody: whoever has credentials could leave them out.
     Anonymous,
     /// Everybody who has proven who they are.
     Authenticated,
@@ -129,7 +138,7 @@ impl Who {
 
     fn is(&self, identity: &Identity) -> bool {
         match (self, identity) {
-            (Self::Anonymous, identity) => *identity == Identity::Anonymous,
+            (Self::Anonymous, _) => true,
             (Self::Authenticated, identity) => *identity != Identity::Anonymous,
             (Self::Group { members, .. }, identity) => members.iter().any(|member| member.is(identity)),
             (Self::User(name), Identity::User(user)) | (Self::Robot(name), Identity::Robot(user)) => name == user,
@@ -239,14 +248,19 @@ impl fmt::Display for Rule {
 impl Rules {
     /// These, whose order does not matter.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+        Self { rules, origin: Origin::Written }
     }
 
     /// What holds where no rules are written, as in registry:2: a user may do all, nobody nothing.
     pub fn unwritten() -> Self {
         let place = "no rules are written, so every user may do everything".to_owned();
         let rule = Rule { repositories: vec![Pattern::new("**")], listing: Listing::All, ..Rule::new(Who::Authenticated, place) };
-        Self { rules: vec![Rule { actions: Actions::ANY.expanded(), ..rule }] }
+        Self { rules: vec![Rule { actions: Actions::ANY.expanded(), ..rule }], origin: Origin::Unwritten }
+    }
+
+    /// Whether they stand in the configuration.
+    pub fn are_written(&self) -> bool {
+        self.origin == Origin::Written
     }
 
     /// The rules, as they are written.
@@ -262,7 +276,7 @@ impl Rules {
     /// Whether a rule speaks of a machine token.
     pub fn speak_of_robot(&self, name: &str) -> bool {
         let robot = Identity::Robot(name.to_owned());
-        self.rules.iter().any(|rule| rule.is_for(&robot))
+        self.rules.iter().any(|rule| rule.who != Who::Anonymous && rule.is_for(&robot))
     }
 
     /// The union of what the rules give, whether or not `pull` is in it.
@@ -296,7 +310,7 @@ mod tests {
             Identity::Certificate("alice".into()),
         ];
         let table = [
-            ("anonymous", [true, false, false, false, false]),
+            ("anonymous", [true; 5]),
             ("authenticated", [false, true, true, true, true]),
             ("user:alice", [false, true, false, false, false]),
             ("group:team", [false, true, false, false, false]),

@@ -1,6 +1,6 @@
 //! The configuration as a running server sees it: which parts of it are read again when its files change.
 //!
-//! So far the access rules. A file that cannot be used leaves the old rules in force.
+//! So far the access rules. A file that cannot be used leaves the old rules in force, and so does one that has none any more.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use tracing::{error, info};
 
 use crate::auth::{Authenticator, Options, Rules};
 use crate::blocking;
-use crate::config::{Loaded, Source};
+use crate::config::Source;
 use crate::whole_file::Stamp;
 
 /// Where the configuration lies, and what is in force of it.
@@ -29,8 +29,9 @@ struct Seen {
 }
 
 impl Configured {
-    pub(super) fn new(source: Source, state: PathBuf) -> Self {
-        Self { source, state, seen: Mutex::default() }
+    pub(super) fn new(source: Source, state: PathBuf, in_force: &Options) -> Self {
+        let seen = Seen { rules: rules_of(in_force).cloned(), ..Seen::default() };
+        Self { source, state, seen: Mutex::new(seen) }
     }
 
     /// Reads the rules again when a file may be another.
@@ -52,14 +53,8 @@ impl Configured {
         match loaded {
             Ok(loaded) => {
                 seen.trouble = None;
-                if let Some(rules) = rules_of(loaded)
-                    && seen.rules.as_ref() != Some(&rules)
-                {
-                    let first = seen.rules.replace(rules.clone()).is_none();
-                    authenticator.set_rules(rules);
-                    if !first {
-                        info!("the access rules are read anew");
-                    }
+                if let Some(rules) = rules_of(&loaded.config.auth) {
+                    seen.adopt(rules, authenticator);
                 }
             }
             Err(error) => {
@@ -77,9 +72,26 @@ impl Configured {
     }
 }
 
-fn rules_of(loaded: Loaded) -> Option<Rules> {
-    match loaded.config.auth {
-        Options::Htpasswd(options) => Some(options.rules),
+impl Seen {
+    fn adopt(&mut self, rules: &Rules, authenticator: &Authenticator) {
+        let had_rules = self.rules.as_ref().is_some_and(Rules::are_written);
+        if self.rules.as_ref() == Some(rules) {
+            return;
+        }
+        // A file that is just being written may lack its end: that must not let everybody in.
+        if had_rules && !rules.are_written() {
+            error!("the access rules are gone from the configuration; the old ones are kept until a restart");
+            return;
+        }
+        self.rules = Some(rules.clone());
+        authenticator.set_rules(rules.clone());
+        info!("the access rules are read anew");
+    }
+}
+
+fn rules_of(options: &Options) -> Option<&Rules> {
+    match options {
+        Options::Htpasswd(options) => Some(&options.rules),
         Options::Open | Options::Token(_) => None,
     }
 }

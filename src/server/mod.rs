@@ -112,7 +112,8 @@ impl Server {
         let server = builder.run();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
-        let background = Background::start(registry, authenticator, certificate, Configured::new(source, config.state));
+        let configured = Configured::new(source, config.state, &config.auth);
+        let background = Background::start(registry, authenticator, certificate, configured);
         info!(addresses = ?addresses, "the registry serves");
         Ok(Self { handle, serving, addresses, background, drain_timeout: config.drain_timeout, _lock: lock })
     }
