@@ -259,3 +259,25 @@ fn rules_may_stand_in_a_file_of_their_own() {
     std::fs::remove_file(directory.path().join("rules.yml")).unwrap();
     assert!(configured(directory.path(), &config, &["check-config", "config.yml"]).2.contains("cannot read rules.yml"));
 }
+
+#[test]
+fn the_recipes_on_rights_say_what_they_promise() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rights.md")).unwrap();
+    let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap());
+    let mut promises = 0;
+    for (config, rest) in blocks {
+        let directory = tempfile::tempdir().unwrap();
+        let check = configured(directory.path(), config, &["check-config", "config.yml"]);
+        assert_eq!(check.0, 0, "{check:?}\n{config}");
+        assert!(!check.1.contains("warning"), "{check:?}\n{config}");
+        let commands = rest.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
+        for line in commands.lines() {
+            let (command, promise) = line.split_once("# ").unwrap_or((line, "allowed"));
+            let words: Vec<&str> = command.split_whitespace().skip(1).map(|word| word.trim_matches('\'')).collect();
+            let (code, out, err) = configured(directory.path(), config, &[&words[..], &["--config", "config.yml"]].concat());
+            assert_eq!(code, i32::from(promise != "allowed"), "{line}: {out}{err}");
+            promises += 1;
+        }
+    }
+    assert!(promises > 20, "{promises}");
+}
