@@ -70,6 +70,8 @@ pub enum Relay {
     None,
     /// It does: its own address says nothing of the client's.
     Untrusted,
+    /// It is trusted, and what it says is not clear: the client may have written some of it.
+    Unclear,
 }
 
 /// What is known of a request beside its credentials.
@@ -160,10 +162,14 @@ impl Source {
         Self { address, relay: Relay::None }
     }
 
-    /// Whether it lies in one of the networks. What an untrusted peer passes on is never local.
+    /// Whether it lies in one of the networks. What an untrusted peer passes on is never local; what is not clear is nowhere.
     pub fn is_in(&self, networks: &[IpNet]) -> bool {
-        let hidden = self.relay == Relay::Untrusted && self.address.is_loopback();
-        !hidden && networks.iter().any(|network| network.contains(&self.address))
+        let is_known = match self.relay {
+            Relay::None => true,
+            Relay::Untrusted => !self.address.is_loopback(),
+            Relay::Unclear => false,
+        };
+        is_known && networks.iter().any(|network| network.contains(&self.address))
     }
 }
 
@@ -218,6 +224,7 @@ mod tests {
         let source = |address: &str, relay| Source { address: address.parse().unwrap(), relay };
         assert!(source("127.0.0.1", Relay::None).is_in(&networks));
         assert!(!source("127.0.0.1", Relay::Untrusted).is_in(&networks));
+        assert!(!source("10.1.2.3", Relay::Unclear).is_in(&networks));
         assert!(source("10.1.2.3", Relay::Untrusted).is_in(&networks), "a peer's own address is its own");
         assert!(!source("11.1.2.3", Relay::None).is_in(&networks));
     }

@@ -111,7 +111,11 @@ impl Proxies {
             }
         }
         if contains(&self.for_address, peer) {
-            client.address = self.forwarded_address(headers).unwrap_or(peer);
+            match self.forwarded_address(headers) {
+                Stated::Nothing => {}
+                Stated::One(address) => client.address = address,
+                Stated::Unclear => client.relay = Relay::Unclear,
+            }
         } else if FORWARDING.iter().any(|name| headers.contains_key(*name)) {
             client.relay = Relay::Untrusted;
         }
@@ -119,15 +123,16 @@ impl Proxies {
         client
     }
 
-    /// The rightmost hop that is not one of ours; with none, the leftmost.
-    fn forwarded_address(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let mut hops = forwarded(headers, "for");
-        if hops.is_empty() {
-            hops = list(headers, "x-forwarded-for");
-        }
-        if hops.is_empty() {
-            hops = list(headers, "x-real-ip");
-        }
+    /// The address that a trusted proxy states. Most proxies write one of these headers and pass the others on as the client wrote them:
+    /// so where several are there, they must agree.
+    fn forwarded_address(&self, headers: &HeaderMap) -> Stated {
+        let all = [forwarded(headers, "for"), list(headers, "x-forwarded-for"), list(headers, "x-real-ip")];
+        let stated = all.into_iter().filter(|hops| !hops.is_empty()).map(|hops| self.nearest_stranger(hops));
+        stated.map(|address| address.map_or(Stated::Unclear, Stated::One)).reduce(Stated::agreed).unwrap_or(Stated::Nothing)
+    }
+
+    /// The rightmost hop that is not one of ours; with none, the leftmost. `None` when one on the way is no address.
+    fn nearest_stranger(&self, hops: Vec<&str>) -> Option<IpAddr> {
         let mut nearest = None;
         for hop in hops.into_iter().rev() {
             let address = address_of(hop)?;
@@ -137,6 +142,21 @@ impl Proxies {
             }
         }
         nearest
+    }
+}
+
+/// What a proxy says of the address of the client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stated {
+    Nothing,
+    One(IpAddr),
+    /// Several, or none that is an address.
+    Unclear,
+}
+
+impl Stated {
+    fn agreed(self, other: Self) -> Self {
+        if self == other { self } else { Self::Unclear }
     }
 }
 
@@ -234,9 +254,22 @@ mod tests {
 
     #[test]
     fn the_standard_header_comes_before_the_older_ones() {
-        let headers = [("forwarded", "for=\"[2001:db8::1]:99\";proto=https;host=a.example"), ("x-forwarded-for", "9.9.9.9")];
+        let headers = [("forwarded", "for=\"[2001:db8::1]:99\";proto=https;host=a.example"), ("x-forwarded-proto", "http")];
         let client = client(None, "::1", &headers);
         assert_eq!(client, known("2001:db8::1", Scheme::Https, "a.example"));
+    }
+
+    #[test]
+    fn what_a_client_slips_past_a_proxy_makes_it_neither_local_nor_anybody_else() {
+        let written = ("x-forwarded-for", "203.0.113.9");
+        for slipped in [("forwarded", "for=127.0.0.1"), ("forwarded", "for=unknown"), ("x-real-ip", "10.0.0.1")] {
+            assert_eq!(client(None, "127.0.0.1", &[written, slipped]).relay, Relay::Unclear, "{slipped:?}");
+        }
+        for garbage in ["unknown", "1.2.3.4, x", "_hidden"] {
+            assert_eq!(client(None, "127.0.0.1", &[("x-forwarded-for", garbage)]).relay, Relay::Unclear, "{garbage}");
+        }
+        let agreed = client(None, "127.0.0.1", &[written, ("x-real-ip", "203.0.113.9"), ("forwarded", "for=203.0.113.9:80")]);
+        assert_eq!((agreed.address.to_string().as_str(), agreed.relay), ("203.0.113.9", Relay::None));
     }
 
     #[test]
