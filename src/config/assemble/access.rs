@@ -10,15 +10,15 @@ impl Rules<'_> {
         let issuers = self.issuers();
         let issuers: Vec<&str> = issuers.iter().map(String::as_str).collect();
         let groups = self.groups(&issuers);
-        let mut rules = Vec::new();
-        let mut read = 0;
-        for index in 0..self.settings.count("access.rules") {
-            rules.extend(self.rule(&format!("access.rules.{index}"), &groups, &issuers));
-            read += 1;
+        let written = self.settings.count("access.rules");
+        if written == 0 {
+            let text = "has no rules, so nobody may do anything; write some, or remove the section to let users do everything";
+            self.report.mistake(self.settings.origin("access"), "access", text);
         }
-        let rules = AccessRules::new(rules);
+        let read: Vec<Rule> = (0..written).filter_map(|index| self.rule(&format!("access.rules.{index}"), &groups, &issuers)).collect();
+        let rules = AccessRules::new(read);
         // With one that cannot be read, the others are not counted as they are written.
-        if rules.iter().count() == read {
+        if rules.iter().count() == written {
             self.review(&rules, Recognised { issuers: !issuers.is_empty(), certificates: self.settings.origin("certificates").is_some() });
         }
         Some(rules)

@@ -1,5 +1,6 @@
 //! The loader as its caller sees it: a text and variables in, a configuration or sentences out.
 
+mod access;
 mod client_certificates;
 mod environment;
 mod grammar;
