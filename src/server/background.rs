@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -40,12 +41,15 @@ impl Background {
         authenticator: Arc<Authenticator>,
         certificate: Option<Arc<Certificate>>,
         configured: Configured,
+        control: Option<UnixListener>,
     ) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let configured = Arc::new(configured);
         let until_stopped = |task| stop.clone().run_until_cancelled_owned(task);
         tasks.spawn(until_stopped(keep_up(Arc::clone(&authenticator), Arc::clone(&configured))));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(control::serve(configured.state.clone(), Arc::clone(&authenticator))));
+        if let Some(listener) = control {
+            tasks.spawn(stop.clone().run_until_cancelled_owned(control::serve(listener, Arc::clone(&authenticator))));
+        }
         if let Some(certificate) = certificate.clone() {
             tasks.spawn(stop.clone().run_until_cancelled_owned(watch(certificate)));
         }

@@ -2,7 +2,6 @@
 //!
 //! So far the access rules. A file that cannot be used leaves the old rules in force, and so does one that has none any more.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -16,8 +15,6 @@ use crate::whole_file::Stamp;
 /// Where the configuration lies, and what is in force of it.
 pub(super) struct Configured {
     source: Source,
-    /// The directory of our own state.
-    pub(super) state: PathBuf,
     seen: Mutex<Seen>,
 }
 
@@ -29,9 +26,9 @@ struct Seen {
 }
 
 impl Configured {
-    pub(super) fn new(source: Source, state: PathBuf, in_force: &Options) -> Self {
+    pub(super) fn new(source: Source, in_force: &Options) -> Self {
         let seen = Seen { rules: rules_of(in_force).cloned(), ..Seen::default() };
-        Self { source, state, seen: Mutex::new(seen) }
+        Self { source, seen: Mutex::new(seen) }
     }
 
     /// Reads the rules again when a file may be another.

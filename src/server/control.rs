@@ -65,16 +65,19 @@ pub fn ask(state: &Path, request: Request) -> io::Result<Reply> {
     }
 }
 
-/// Answers requests until it is dropped. A host where the socket cannot be made, because its path is too long, goes without.
-pub(super) async fn serve(state: PathBuf, authenticator: Arc<Authenticator>) {
-    let path = socket_of(&state);
-    let listener = match bind(&path).await {
-        Ok(listener) => listener,
-        Err(error) => {
+/// Makes the socket. Where that cannot be done, because its path is too long, a server goes without.
+pub(super) async fn open(state: &Path) -> Option<UnixListener> {
+    let path = socket_of(state);
+    let bound = bind(&path).await;
+    bound
+        .inspect_err(|error| {
             warn!(%error, file.path = %path.display(), "there is no control socket; commands take effect within a second or two");
-            return;
-        }
-    };
+        })
+        .ok()
+}
+
+/// Answers requests until it is dropped.
+pub(super) async fn serve(listener: UnixListener, authenticator: Arc<Authenticator>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {

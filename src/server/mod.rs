@@ -90,6 +90,8 @@ impl Server {
         let audit = AuditLog::start(&config.telemetry.audit).context("log.audit.output cannot be written")?;
         let state = AppState::new(&config.http, Arc::clone(&registry), Arc::clone(&authenticator), access_log, audit)?;
         let state = Data::new(state);
+        // Before anybody can connect: who sees the server serve can also ask it.
+        let control = control::open(&config.state).await;
         let mut builder = actix_server::Server::build()
             .disable_signals()
             .workers(workers())
@@ -112,8 +114,8 @@ impl Server {
         let server = builder.run();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
-        let configured = Configured::new(source, config.state, &config.auth);
-        let background = Background::start(registry, authenticator, certificate, configured);
+        let configured = Configured::new(source, &config.auth);
+        let background = Background::start(registry, authenticator, certificate, configured, control);
         info!(addresses = ?addresses, "the registry serves");
         Ok(Self { handle, serving, addresses, background, drain_timeout: config.drain_timeout, _lock: lock })
     }

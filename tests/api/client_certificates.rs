@@ -1,8 +1,9 @@
 //! Client certificates: who gets in, at each level.
 
 use rustls::{HandshakeKind, SupportedProtocolVersion, version};
+use serde_json::json;
 
-use crate::harness::{Certificate, Identity, Running, Setup, answers, tls_client, tls_connect};
+use crate::harness::{ALICE, Certificate, Identity, Running, Setup, answers, tls_client, tls_connect};
 
 const REQUIRE_AND_VERIFY: &str = "require-and-verify-client-cert";
 
@@ -108,4 +109,27 @@ async fn sessions_are_resumed_only_when_nobody_is_asked_for_a_certificate() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_somebody_where_the_section_says_so() {
+    let rules = json!({"rules": [{"who": "cert:builder", "repositories": "team/**", "actions": ["pull", "push"]}]});
+    let with = Setup::tokens().client_auth("verify-client-cert-if-given").set("access", rules);
+    let registry = with.clone().set("certificates", json!({"user": "cn"})).start().await;
+    let builder = registry.client_showing(&registry.certificate.client("builder"));
+    builder.get("/v2/").send().await.is(200);
+    builder.push_image("team/app", "1", "one").await;
+    builder.post("/v2/other/blobs/uploads/").send().await.refuses(404, "NAME_UNKNOWN");
+    let token = builder.token(&["repository:team/app:pull,push,delete"]).await.is(200).json();
+    let bearer = registry.client().bearer(token["token"].as_str().unwrap());
+    bearer.push_image("team/app", "2", "two").await;
+    let other = registry.client_showing(&registry.certificate.client("other"));
+    other.get("/v2/team/app/tags/list").send().await.refuses(404, "NAME_UNKNOWN");
+    registry.client().get("/v2/").send().await.refuses(401, "UNAUTHORIZED");
+    // Other credentials come first, and wrong ones are wrong.
+    builder.basic(ALICE).get("/v2/team/app/tags/list").send().await.refuses(404, "NAME_UNKNOWN");
+    builder.basic(("alice", "wrong")).get("/v2/").send().await.refuses(401, "UNAUTHORIZED");
+    let gate = with.start().await;
+    let builder = gate.client_showing(&gate.certificate.client("builder"));
+    builder.get("/v2/").send().await.refuses(401, "UNAUTHORIZED");
 }
