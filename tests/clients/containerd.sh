@@ -8,28 +8,7 @@ make_certificate
 make_layout "$WORK/one" 1
 tar -C "$WORK/one" -cf "$WORK/one.tar" .
 
-cat >"$WORK/containerd.toml" <<TOML
-version = 2
-root = "$WORK/root"
-state = "$WORK/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-address = "$WORK/containerd.sock"
-[ttrpc]
-address = "$WORK/containerd.ttrpc"
-TOML
-start containerd containerd --config "$WORK/containerd.toml"
-wait_for ctr -a "$WORK/containerd.sock" version
-
-# Says where the registry is, and by which authority its certificate is to be believed, if by any.
-hosts() {
-    mkdir -p "$WORK/hosts/$REGISTRY"
-    printf 'server = "https://%s"\n[host."https://%s"]\n%s' "$REGISTRY" "$REGISTRY" "${1:+ca = \"$1\"}" >"$WORK/hosts/$REGISTRY/hosts.toml"
-}
-
-images() {
-    ctr -a "$WORK/containerd.sock" images "$@"
-}
+start_containerd
 
 forget() {
     local all

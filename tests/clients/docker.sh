@@ -1,34 +1,13 @@
 #!/usr/bin/env bash
 # The Docker engine, with a dockerd of the test's own.
-#
-# The engine takes any certificate of a registry in 127.0.0.0/8. So the registry and dockerd run in a network namespace that
-# this script makes, and the registry listens there on another address, which has a name in the hosts file while the test runs.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 needs docker dockerd containerd ip nsenter curl jq openssl
 needs_root "a network namespace and dockerd"
 
-HOST=registry-$$.breakwater.test
-LISTEN=10.77.0.1
-SPACE=breakwater-$$
-INSIDE=(nsenter "--net=/var/run/netns/$SPACE")
-# The hosts file may be mounted into place: it is rewritten, not replaced.
-CLEANUPS+=("sed '/ $HOST\$/d' /etc/hosts >$WORK/hosts && cat $WORK/hosts >/etc/hosts")
-CLEANUPS+=("ip netns delete $SPACE")
-[ -e /etc/docker/key.json ] || CLEANUPS+=("rm -f /etc/docker/key.json")  # which dockerd makes
-echo "$LISTEN $HOST" >>/etc/hosts
-ip netns add "$SPACE"
-ip -n "$SPACE" link set lo up
-ip -n "$SPACE" addr add "$LISTEN/32" dev lo
-
+make_space
 make_certificate
-unset SSL_CERT_FILE         # dockerd is to believe nothing but certs.d
-export DOCKER_HOST=unix://$WORK/docker.sock
-start dockerd dockerd --host "$DOCKER_HOST" --data-root "$WORK/data" --exec-root "$WORK/exec" --pidfile "$WORK/dockerd.pid" \
-    --bridge none --iptables=false --ip6tables=false --ip-forward=false --storage-driver vfs
-wait_for docker version
-
-head -c 300000 /dev/urandom >"$WORK/payload"
-tar -C "$WORK" -cf "$WORK/payload.tar" payload
+start_dockerd
+make_payload payload
 same "$(docker info --format '{{json .RegistryConfig.InsecureRegistryCIDRs}}')" '["127.0.0.0/8"]'
 
 login() {
@@ -37,7 +16,7 @@ login() {
 
 all() {
     export DOCKER_CONFIG=$WORK/docker-$MODE
-    local image=$REGISTRY/team/app digest certs=/etc/docker/certs.d/$REGISTRY id
+    local image=$REGISTRY/team/app digest id
     id=$(docker import "$WORK/payload.tar" "$image:v1")
 
     step "without the CA, login and pull fail"
@@ -45,8 +24,7 @@ all() {
     refused 'x509: certificate signed by unknown authority' docker pull "$image:v1"
 
     step "with the CA in certs.d: a wrong password"
-    CLEANUPS+=("rm -rf $certs && rmdir /etc/docker/certs.d 2>/dev/null")
-    install -D -m 644 "$WORK/ca.crt" "$certs/ca.crt"
+    trust_in_docker
     # In Basic mode this engine says no more than the status, to a stock registry as well.
     refused 'unauthorized: authentication required|incorrect username or password|401 Unauthorized' login wrong
     step "no login: push and pull are denied"
@@ -83,7 +61,6 @@ all() {
     ok docker logout "$REGISTRY"
     refused 'no basic auth credentials|unauthorized: authentication required|denied' docker push "$image:v1"
     ok docker image rm --force "$id"
-    rm -r "$certs"
 }
 
 in_both_modes all

@@ -143,7 +143,7 @@ write_config() {
     REGISTRY=$HOST:$port
     ROOT=$WORK/root-$1
     rm -f "$WORK/htpasswd"
-    printf %s "$PASSWORD" | "$BREAKWATER_BIN" user add "$WORK/htpasswd" "$NAME" --password-stdin >/dev/null
+    set_password "$NAME" "$PASSWORD"
     cat >"$WORK/config.yml" <<YAML
 version: 0.1
 log: {level: info}
@@ -158,6 +158,11 @@ auth:
   htpasswd: {realm: test, path: $WORK/htpasswd}
 YAML
     if [ "$1" = token ]; then printf 'tokenservice: {service: test}\n' >>"$WORK/config.yml"; fi
+}
+
+# A user of the password file, or another password for one. Arguments: name, password.
+set_password() {
+    printf %s "$2" | "$BREAKWATER_BIN" user add "$WORK/htpasswd" "$1" --password-stdin >/dev/null
 }
 
 # Whether a registry answers at /v2/, with a challenge.
@@ -206,6 +211,80 @@ authorization() {
     else
         echo "Basic $(printf %s "$NAME:$PASSWORD" | base64 -w0)"
     fi
+}
+
+# A network namespace that the registry and dockerd run in; before make_certificate and start_dockerd.
+#
+# The Docker engine takes any certificate of a registry in 127.0.0.0/8. So the registry listens there on another address, which
+# has a name in the hosts file while the test runs.
+make_space() {
+    HOST=registry-$$.breakwater.test
+    LISTEN=10.77.0.1
+    local space=breakwater-$$
+    INSIDE=(nsenter "--net=/var/run/netns/$space")
+    # The hosts file may be mounted into place: it is rewritten, not replaced.
+    CLEANUPS+=("sed '/ $HOST\$/d' /etc/hosts >$WORK/hosts.new && cat $WORK/hosts.new >/etc/hosts")
+    CLEANUPS+=("ip netns delete $space")
+    echo "$LISTEN $HOST" >>/etc/hosts
+    ip netns add "$space"
+    ip -n "$space" link set lo up
+    ip -n "$space" addr add "$LISTEN/32" dev lo
+}
+
+# A dockerd of the test's own, which believes no certificate but what trust_in_docker names.
+start_dockerd() {
+    unset SSL_CERT_FILE
+    [ -e /etc/docker/key.json ] || CLEANUPS+=("rm -f /etc/docker/key.json")  # which dockerd makes
+    export DOCKER_HOST=unix://$WORK/docker.sock
+    start dockerd dockerd --host "$DOCKER_HOST" --data-root "$WORK/data" --exec-root "$WORK/exec" --pidfile "$WORK/dockerd.pid" \
+        --bridge none --iptables=false --ip6tables=false --ip-forward=false --storage-driver vfs
+    wait_for docker version
+}
+
+# Puts the authority of REGISTRY where dockerd looks for it.
+trust_in_docker() {
+    local certs=/etc/docker/certs.d/$REGISTRY
+    CLEANUPS+=("rm -rf $certs && rmdir /etc/docker/certs.d 2>/dev/null")
+    install -D -m 644 "$WORK/ca.crt" "$certs/ca.crt"
+}
+
+# An archive that `docker import` makes an image of, and no two are the same. Argument: its name, less the ending.
+make_payload() {
+    head -c 300000 /dev/urandom >"$WORK/$1"
+    tar -C "$WORK" -cf "$WORK/$1.tar" "$1"
+}
+
+# A containerd of the test's own.
+start_containerd() {
+    cat >"$WORK/containerd.toml" <<TOML
+version = 2
+root = "$WORK/root"
+state = "$WORK/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "$WORK/containerd.sock"
+[ttrpc]
+address = "$WORK/containerd.ttrpc"
+TOML
+    start containerd containerd --config "$WORK/containerd.toml"
+    wait_for ctr -a "$WORK/containerd.sock" version
+}
+
+# Says where the registry is, and by which authority its certificate is to be believed, if by any: for `--hosts-dir $WORK/hosts`.
+hosts() {
+    mkdir -p "$WORK/hosts/$REGISTRY"
+    printf 'server = "https://%s"\n[host."https://%s"]\n%s' "$REGISTRY" "$REGISTRY" "${1:+ca = \"$1\"}" >"$WORK/hosts/$REGISTRY/hosts.toml"
+}
+
+# ctr's commands for images, as containerd of start_containerd has them.
+images() {
+    "${INSIDE[@]}" ctr -a "$WORK/containerd.sock" images "$@"
+}
+
+# podman with a store in the temporary directory, which needs no file system of a special kind and no lock of the machine's podman.
+pod() {
+    "${INSIDE[@]}" podman --root "$WORK/store" --runroot "$WORK/pod-state" --tmpdir "$WORK/podman" --storage-driver vfs \
+        --events-backend file --cgroup-manager cgroupfs "$@"
 }
 
 # An OCI layout: `single` is an image, `multi` an index of two. The seed makes the content another.

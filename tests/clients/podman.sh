@@ -6,12 +6,6 @@ needs podman curl jq openssl python3
 make_certificate
 make_layout "$WORK/one" 1
 
-# A store in the temporary directory, which needs no file system of a special kind and no lock of the machine's podman.
-pod() {
-    podman --root "$WORK/store" --runroot "$WORK/state" --tmpdir "$WORK/podman" --storage-driver vfs --events-backend file \
-        --cgroup-manager cgroupfs "$@"
-}
-
 all() {
     local image=$REGISTRY/team/app certs=(--cert-dir "$WORK/certs") digest
     ok pod pull "oci:$WORK/one:single"
