@@ -61,6 +61,39 @@ all() {
     ok docker logout "$REGISTRY"
     refused 'no basic auth credentials|unauthorized: authentication required|denied' docker push "$image:v1"
     ok docker image rm --force "$id"
+    if [ "$MODE" = token ]; then identity_token "$image:v1"; fi
+}
+
+# What this machine keeps of a login, as `user:password identity-token`.
+kept() {
+    jq -r --arg registry "$REGISTRY" '.auths[$registry] // {} | [(.auth // "" | @base64d), .identitytoken // ""] | join(" ")' \
+        "$DOCKER_CONFIG/config.json"
+}
+
+identity_token() {
+    local image=$1 first refusal='unauthorized: |denied: '
+    step "login keeps a token instead of the password"
+    ok login "$PASSWORD"
+    first=$(kept)
+    same "${first%% *}" "$NAME:"
+    [ -n "${first#* }" ]
+    ok docker pull "$image"
+    ok docker push "$image"
+
+    step "which logout forgets"
+    ok docker logout "$REGISTRY"
+    same "$(kept)" ' '
+
+    step "and which is nothing when the password is another"
+    ok login "$PASSWORD"
+    set_password "$NAME" "another $PASSWORD"
+    wait_for refused "$refusal" docker pull "$image"
+    refused "$refusal" docker push "$image"
+    refused 'unauthorized: |incorrect username or password' login "$PASSWORD"
+    ok login "another $PASSWORD"
+    ok docker pull "$image"
+    ok docker push "$image"
+    ok docker image rm "$image"
 }
 
 in_both_modes all
