@@ -8,7 +8,7 @@ MODE=token
 CLIENTS=(docker podman skopeo ctr)
 USERS=(alice bob admin)
 NOBODY=nobody
-BOTH=(oci:"$WORK/one:single" oci:"$WORK/two:single")
+SKOPEO_IMAGES=(oci:"$WORK/one:single" oci:"$WORK/two:single")
 AUDIT=$WORK/audit.log
 
 make_space
@@ -55,7 +55,7 @@ podman_push() { pod push "${CERTS[@]}" --authfile "$(authfile "podman-$1")" "${P
 skope() { "${INSIDE[@]}" skopeo "$@"; }
 skopeo_login() { skope login "${CERTS[@]}" --authfile "$(authfile "skopeo-$1")" -u "$1" -p "password of $1" "$REGISTRY"; }
 skopeo_pull() { skope copy --src-cert-dir "$WORK/certs" --authfile "$(authfile "skopeo-$1")" "docker://$REGISTRY/$2" "dir:$WORK/pulled"; }
-skopeo_push() { skope copy --dest-cert-dir "$WORK/certs" --authfile "$(authfile "skopeo-$1")" "${BOTH[$3]}" "docker://$REGISTRY/$2"; }
+skopeo_push() { skope copy --dest-cert-dir "$WORK/certs" --authfile "$(authfile "skopeo-$1")" "${SKOPEO_IMAGES[$3]}" "docker://$REGISTRY/$2"; }
 
 # ctr keeps no logins.
 ctr_as() {
@@ -91,7 +91,8 @@ load_images() {
     local seed
     for seed in one two; do
         DOCKER_IMAGES+=("$(docker import "$WORK/payload-$seed.tar")")
-        PODMAN_IMAGES+=("$(pod pull --quiet "oci:$WORK/$seed:single")")
+        ok pod pull --quiet "oci:$WORK/$seed:single"
+        PODMAN_IMAGES+=("$(tail -n 1 "$WORK/said")")
         tar -C "$WORK/$seed" -cf "$WORK/$seed.tar" .
         ok images import --all-platforms --no-unpack --base-name "example.test/$seed" "$WORK/$seed.tar"
         CTR_IMAGES+=("example.test/$seed:single")
