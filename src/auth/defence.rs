@@ -19,6 +19,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use ipnet::IpNet;
 
+use super::hash_pool::Standing;
 use super::identity::Source;
 
 /// `limits.logins` and `limits.exempt`.
@@ -85,6 +86,13 @@ where
         let now = self.clock.now();
         let counters = keys(source, user).into_iter().filter_map(|key| self.counters.get(&key));
         counters.filter_map(|counter| counter.closed_for(now)).max()
+    }
+
+    /// Whether anything was wrong of late that came from there.
+    pub(super) fn standing(&self, source: Source) -> Standing {
+        let [address, _] = keys(source, "");
+        let is_good = source.is_in(&self.limits.exempt) || !self.counters.contains_key(&address);
+        if is_good { Standing::Good } else { Standing::Doubtful }
     }
 
     /// Counts a wrong password; how long its answer is to wait.
@@ -178,6 +186,7 @@ mod tests {
         assert_eq!(defence.closed_for(from("192.0.2.1"), "another"), Some(Duration::from_secs(6)));
         clock.advance(Duration::from_secs(6));
         assert_eq!(defence.closed_for(from("192.0.2.1"), "a"), None);
+        assert_eq!((defence.standing(from("192.0.2.1")), defence.standing(from("192.0.2.2"))), (Standing::Doubtful, Standing::Good));
         defence.count(from("192.0.2.1"), "a");
         assert_eq!(defence.closed_for(from("192.0.2.1"), "a"), Some(Duration::from_secs(6)), "one try for each that is forgiven");
         clock.advance(Duration::from_secs(60));

@@ -1,11 +1,12 @@
 //! Threads that hash passwords, and nothing else: few, and nice, so that a flood of logins cannot starve pulls.
 //!
-//! Not the blocking pool, whose threads read files at full priority and are as many as there is work. Invariant: as many hashes run
-//! as there are threads, and a bounded number waits; what comes beyond that is refused at once.
+//! Not the blocking pool, whose threads read files at full priority and are as many as there is work. Invariants: as many hashes run
+//! as there are threads, and a bounded number waits; what comes beyond that is refused at once. Who has not been wrong of late
+//! goes before who has, and takes the place of one of those where there is none left: so a flood of guesses does not keep others out.
 
+use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tokio::sync::oneshot;
@@ -14,42 +15,107 @@ use super::error::Error;
 
 /// A pool, whose threads end when it is dropped.
 pub(super) struct HashPool {
-    jobs: SyncSender<Job>,
+    queue: Arc<Queue>,
+}
+
+/// What is known of whoever wants a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing was wrong from there of late.
+    Good,
+    /// Something was.
+    Doubtful,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    good: VecDeque<Job>,
+    doubtful: VecDeque<Job>,
+    is_closed: bool,
+}
 
 impl HashPool {
     /// Starts one thread for each two cores.
     pub(super) fn start() -> io::Result<Self> {
         let threads = thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
-        let (jobs, waiting) = sync_channel(WAITING);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let pool = Self { queue: Arc::default() };
         for _ in 0..threads {
-            let waiting = Arc::clone(&waiting);
-            thread::Builder::new().name("password-hash".to_owned()).spawn(move || work(&waiting))?;
+            let queue = Arc::clone(&pool.queue);
+            thread::Builder::new().name("password-hash".to_owned()).spawn(move || work(&queue))?;
         }
-        Ok(Self { jobs })
+        Ok(pool)
     }
 
     /// Runs a closure on a thread of the pool when its turn comes, even if the caller has gone by then.
-    pub(super) async fn run<T: Send + 'static>(&self, closure: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        standing: Standing,
+        closure: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let (done, outcome) = oneshot::channel();
         // Whoever waited may be gone.
-        let job: Job = Box::new(move || drop(done.send(closure())));
-        self.jobs.try_send(job).map_err(|_| Error::Busy)?;
-        outcome.await.map_err(|_| Error::Crypto)
+        self.queue.enter(standing, Box::new(move || drop(done.send(closure()))))?;
+        // The closure is dropped when its place is taken by another.
+        outcome.await.map_err(|_| Error::Busy)
     }
 }
 
-fn work(waiting: &Mutex<Receiver<Job>>) {
+impl Drop for HashPool {
+    fn drop(&mut self) {
+        self.queue.lock().is_closed = true;
+        self.queue.changed.notify_all();
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, standing: Standing, job: Job) -> Result<(), Error> {
+        let mut waiting = self.lock();
+        let is_full = waiting.good.len() + waiting.doubtful.len() >= WAITING;
+        // The one that came last has waited least.
+        if is_full && (standing == Standing::Doubtful || waiting.doubtful.pop_back().is_none()) {
+            return Err(Error::Busy);
+        }
+        match standing {
+            Standing::Good => waiting.good.push_back(job),
+            Standing::Doubtful => waiting.doubtful.push_back(job),
+        }
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// The next job; none when the pool is gone.
+    fn next(&self) -> Option<Job> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(job) = waiting.good.pop_front().or_else(|| waiting.doubtful.pop_front()) {
+                return Some(job);
+            }
+            if waiting.is_closed {
+                return None;
+            }
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn work(queue: &Queue) {
     // Of this thread alone, as Linux has it. A system that refuses leaves it as it is.
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "password hashes run at the usual priority");
     }
-    loop {
-        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
+    while let Some(job) = queue.next() {
         // A hash that panics is one login that fails, not the end of all.
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
             tracing::error!("a password hash panicked");
@@ -63,6 +129,8 @@ const NICE: i32 = 10;
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::join;
+
     use super::*;
 
     #[tokio::test]
@@ -70,16 +138,53 @@ mod tests {
         let pool = HashPool::start().unwrap();
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let here = nice();
-        assert_eq!(pool.run(nice).await.unwrap(), NICE.max(here));
+        assert_eq!(pool.run(Standing::Good, nice).await.unwrap(), NICE.max(here));
         assert_eq!(nice(), here);
-        let name = pool.run(|| thread::current().name().map(str::to_owned)).await.unwrap();
+        let name = pool.run(Standing::Good, || thread::current().name().map(str::to_owned)).await.unwrap();
         assert_eq!(name.as_deref(), Some("password-hash"));
     }
 
     #[tokio::test]
     async fn a_panic_is_one_failure_and_the_pool_goes_on() {
         let pool = HashPool::start().unwrap();
-        assert!(pool.run(|| panic!("on purpose")).await.is_err());
-        assert_eq!(pool.run(|| 1).await.unwrap(), 1);
+        assert!(pool.run(Standing::Good, || panic!("on purpose")).await.is_err());
+        assert_eq!(pool.run(Standing::Good, || 1).await.unwrap(), 1);
+    }
+
+    #[test]
+    fn who_was_never_wrong_goes_first_and_takes_a_place_from_who_was() {
+        // Without threads, so that everything waits.
+        let queue = Queue::default();
+        let (sender, order) = std::sync::mpsc::channel();
+        let job = |name: usize| -> Job {
+            let sender = sender.clone();
+            Box::new(move || sender.send(name).unwrap())
+        };
+        for name in 0..WAITING {
+            queue.enter(Standing::Doubtful, job(name)).unwrap();
+        }
+        assert!(queue.enter(Standing::Doubtful, job(998)).is_err(), "there is no place left");
+        for name in 1000..1000 + WAITING {
+            queue.enter(Standing::Good, job(name)).unwrap();
+        }
+        assert!(queue.enter(Standing::Good, job(999)).is_err(), "nor one to be taken");
+        queue.lock().is_closed = true;
+        while let Some(job) = queue.next() {
+            job();
+        }
+        assert_eq!(order.try_iter().collect::<Vec<_>>(), (1000..1000 + WAITING).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn whose_place_is_taken_is_told_that_there_was_none() {
+        let pool = HashPool { queue: Arc::default() };
+        let doubtful = pool.run(Standing::Doubtful, || ());
+        let crowd = async {
+            let queue = Arc::clone(&pool.queue);
+            for _ in 0..WAITING {
+                queue.enter(Standing::Good, Box::new(|| ())).unwrap();
+            }
+        };
+        assert!(matches!(join(doubtful, crowd).await.0, Err(Error::Busy)));
     }
 }

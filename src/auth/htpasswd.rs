@@ -187,6 +187,7 @@ impl Passwords {
     async fn compare(&self, attempt: Attempt<'_>) -> Result<Compared, Error> {
         let (defence, hashes) = (Arc::clone(&self.defence), Arc::clone(&self.hashes));
         let Attempt { user, password, hash, is_known, source } = attempt;
+        let standing = defence.standing(source);
         let (user, password) = (user.to_owned(), Zeroizing::new(password.to_vec()));
         let compare = move || {
             // Those that were wrong while this one waited count too: a burst of guesses gets no further than one after the other.
@@ -197,7 +198,7 @@ impl Passwords {
             let matches = entries::matches(&hash, &password);
             if matches && is_known { Compared::Right } else { Compared::Wrong(defence.count(source, &user)) }
         };
-        self.pool.run(compare).await
+        self.pool.run(standing, compare).await
     }
 
     fn fingerprint(&self, user: &str, password: &[u8], hash: &Hash) -> Fingerprint {
