@@ -116,11 +116,18 @@ struct Answer {
     code: ErrorCode,
     details: Vec<Value>,
     header: Option<(HeaderName, String)>,
+    /// Instead of the message of the code, which some clients do not show.
+    message: Option<&'static str>,
 }
 
 impl Answer {
     fn new(status: StatusCode, code: ErrorCode) -> Self {
-        Self { status, code, details: vec![Value::Null], header: None }
+        Self { status, code, details: vec![Value::Null], header: None, message: None }
+    }
+
+    fn saying(mut self, message: &'static str) -> Self {
+        self.message = Some(message);
+        self
     }
 
     fn with(mut self, detail: Value) -> Self {
@@ -151,7 +158,8 @@ impl Error {
             Self::Busy => answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests).header(RETRY_AFTER, "1"),
             Self::LoginsClosed(wait) => {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests).header(RETRY_AFTER, seconds.max(1).to_string())
+                let answer = answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests);
+                answer.header(RETRY_AFTER, seconds.max(1).to_string()).saying("too many wrong passwords from your address")
             }
             Self::IssuerUnavailable => answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).header(RETRY_AFTER, "10"),
             Self::AuthenticationFailed | Self::Unguarded => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
@@ -208,6 +216,7 @@ fn answer_of_registry(error: &registry::Error) -> Answer {
             code: ErrorCode::ManifestBlobUnknown,
             details: digests.iter().map(|digest| json!({"digest": digest})).collect(),
             header: None,
+            message: None,
         },
         Refusal::DigestMismatch { expected, actual } => {
             let detail = json!({"digest": expected, "actual": actual});
@@ -222,7 +231,10 @@ fn answer_of_registry(error: &registry::Error) -> Answer {
             answer(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid).with(json!({"offset": stands_at}))
         }
         Refusal::BodyBroken(_) => answer(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
-        Refusal::TagExists(_) => answer(StatusCode::FORBIDDEN, ErrorCode::Denied),
+        Refusal::TagExists(tag) => {
+            let answer = answer(StatusCode::FORBIDDEN, ErrorCode::Denied).with(json!({"tag": tag.as_str()}));
+            answer.saying("the tag exists, and you may add tags here but not move them")
+        }
         Refusal::DeletionDisabled | Refusal::ReadOnly => {
             answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported).header(ALLOW, "GET, HEAD")
         }
@@ -249,9 +261,10 @@ impl ResponseError for Error {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let Answer { status, code, details, header } = self.answer();
+        let Answer { status, code, details, header, message } = self.answer();
         self.log(status);
-        let errors: Vec<Value> = details.into_iter().map(|detail| entry(code, detail)).collect();
+        let message = message.unwrap_or_else(|| code.message());
+        let errors: Vec<Value> = details.into_iter().map(|detail| entry(code, message, detail)).collect();
         let mut response = HttpResponse::build(status);
         if let Some((name, value)) = header {
             response.insert_header((name, value));
@@ -263,11 +276,11 @@ impl ResponseError for Error {
     }
 }
 
-fn entry(code: ErrorCode, detail: Value) -> Value {
+fn entry(code: ErrorCode, message: &str, detail: Value) -> Value {
     if detail.is_null() {
-        json!({"code": code.as_str(), "message": code.message()})
+        json!({"code": code.as_str(), "message": message})
     } else {
-        json!({"code": code.as_str(), "message": code.message(), "detail": detail})
+        json!({"code": code.as_str(), "message": message, "detail": detail})
     }
 }
 
