@@ -9,6 +9,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,6 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use ipnet::IpNet;
 
-use super::hash_pool::Standing;
 use super::identity::Source;
 
 /// `limits.logins` and `limits.exempt`.
@@ -46,6 +46,10 @@ pub(super) struct Defence<C: Clock = MonotonicClock> {
     limits: LoginLimits,
     clock: C,
     counters: moka::sync::Cache<Key, Arc<Counter<C>>>,
+    /// How often passwords came from a network of late, whether or not there was time to compare them.
+    tries: moka::sync::Cache<IpAddr, Arc<AtomicU32>>,
+    /// Where a password was right within a day.
+    familiar: moka::sync::Cache<IpAddr, ()>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -75,7 +79,9 @@ where
         // By then a counter that is left alone is full again, and says no more than one that is not there.
         let forgotten = limits.period.saturating_mul(limits.burst.get());
         let counters = moka::sync::Cache::builder().max_capacity(COUNTERS).time_to_idle(forgotten.min(LONGEST_MEMORY)).build();
-        Self { limits, clock, counters }
+        let tries = moka::sync::Cache::builder().max_capacity(COUNTERS).time_to_idle(RECENTLY).build();
+        let familiar = moka::sync::Cache::builder().max_capacity(COUNTERS).time_to_live(LONGEST_MEMORY).build();
+        Self { limits, clock, counters, tries, familiar }
     }
 
     /// How long passwords of this user from this address are not compared any more; `None`: they are.
@@ -88,11 +94,23 @@ where
         counters.filter_map(|counter| counter.closed_for(now)).max()
     }
 
-    /// Whether anything was wrong of late that came from there.
-    pub(super) fn standing(&self, source: Source) -> Standing {
-        let [address, _] = keys(source, "");
-        let is_good = source.is_in(&self.limits.exempt) || !self.counters.contains_key(&address);
-        if is_good { Standing::Good } else { Standing::Doubtful }
+    /// Notes that a password from there is to be compared; its place in the queue. First those from where one was right before, then
+    /// the others by how often they have tried of late.
+    pub(super) fn enter(&self, source: Source) -> u32 {
+        let network = network_of(source);
+        if source.is_in(&self.limits.exempt) || self.familiar.contains_key(&network) {
+            return 0;
+        }
+        1 + self.tries.get_with(network, Arc::default).fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes that a password from there was right.
+    pub(super) fn welcome(&self, source: Source) {
+        let network = network_of(source);
+        // Most often it is known, and looking costs less than writing.
+        if !self.familiar.contains_key(&network) {
+            self.familiar.insert(network, ());
+        }
     }
 
     /// Counts a wrong password; how long its answer is to wait.
@@ -135,12 +153,17 @@ impl<C: Clock> Counter<C> {
     }
 }
 
-/// The counters of an attempt. Of IPv6 the network counts, since a host has all of its addresses.
-fn keys(source: Source, user: &str) -> [Key; 2] {
-    let network = match source.address.to_canonical() {
+/// What is counted of an address: of IPv6 the network, since a host has all of its addresses.
+fn network_of(source: Source) -> IpAddr {
+    match source.address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
-    };
+    }
+}
+
+/// The counters of an attempt.
+fn keys(source: Source, user: &str) -> [Key; 2] {
+    let network = network_of(source);
     let mut name = [0; 16];
     name.copy_from_slice(&digest(&SHA256, user.as_bytes()).as_ref()[..16]);
     [Key::Address(network), Key::Pair(network, name)]
@@ -156,6 +179,7 @@ fn delay_of(failures: u32) -> Duration {
 
 /// How many addresses and pairs are counted: some 20 MiB if an attacker makes them all.
 const COUNTERS: u64 = 100_000;
+const RECENTLY: Duration = Duration::from_secs(60);
 const LONGEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
@@ -186,7 +210,6 @@ mod tests {
         assert_eq!(defence.closed_for(from("192.0.2.1"), "another"), Some(Duration::from_secs(6)));
         clock.advance(Duration::from_secs(6));
         assert_eq!(defence.closed_for(from("192.0.2.1"), "a"), None);
-        assert_eq!((defence.standing(from("192.0.2.1")), defence.standing(from("192.0.2.2"))), (Standing::Doubtful, Standing::Good));
         defence.count(from("192.0.2.1"), "a");
         assert_eq!(defence.closed_for(from("192.0.2.1"), "a"), Some(Duration::from_secs(6)), "one try for each that is forgiven");
         clock.advance(Duration::from_secs(60));
@@ -195,6 +218,15 @@ mod tests {
             defence.count(from("192.0.2.1"), "a");
         }
         assert!(defence.closed_for(from("192.0.2.1"), "a").is_some());
+    }
+
+    #[test]
+    fn who_was_right_before_goes_first_and_who_tries_often_last() {
+        let (defence, _) = defence();
+        let places = |text: &str| [(); 3].map(|()| defence.enter(from(text)));
+        assert_eq!((places("192.0.2.1"), places("192.0.2.2"), places("127.0.0.1")), ([1, 2, 3], [1, 2, 3], [0, 0, 0]));
+        defence.welcome(from("192.0.2.1"));
+        assert_eq!((places("192.0.2.1"), places("192.0.2.2")), ([0, 0, 0], [4, 5, 6]));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Threads that hash passwords, and nothing else: few, and nice, so that a flood of logins cannot starve pulls.
 //!
 //! Not the blocking pool, whose threads read files at full priority and are as many as there is work. Invariants: as many hashes run
-//! as there are threads, and a bounded number waits; what comes beyond that is refused at once. Who has not been wrong of late
-//! goes before who has, and takes the place of one of those where there is none left: so a flood of guesses does not keep others out.
+//! as there are threads, and a bounded number waits; what comes beyond that is refused at once. The lower the rank the sooner its turn, and
+//! where no place is left the lower takes that of the highest: so a flood of guesses does not keep out those who are known.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -18,15 +18,6 @@ pub(super) struct HashPool {
     queue: Arc<Queue>,
 }
 
-/// What is known of whoever wants a hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Nothing was wrong from there of late.
-    Good,
-    /// Something was.
-    Doubtful,
-}
-
 type Job = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
@@ -37,8 +28,9 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    good: VecDeque<Job>,
-    doubtful: VecDeque<Job>,
+    /// By rank, and among equals by their arrival.
+    jobs: BTreeMap<(u32, u64), Job>,
+    arrivals: u64,
     is_closed: bool,
 }
 
@@ -55,14 +47,10 @@ impl HashPool {
     }
 
     /// Runs a closure on a thread of the pool when its turn comes, even if the caller has gone by then.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        standing: Standing,
-        closure: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Error> {
+    pub(super) async fn run<T: Send + 'static>(&self, rank: u32, closure: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
         let (done, outcome) = oneshot::channel();
         // Whoever waited may be gone.
-        self.queue.enter(standing, Box::new(move || drop(done.send(closure()))))?;
+        self.queue.enter(rank, Box::new(move || drop(done.send(closure()))))?;
         // The closure is dropped when its place is taken by another.
         outcome.await.map_err(|_| Error::Busy)
     }
@@ -80,17 +68,16 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, standing: Standing, job: Job) -> Result<(), Error> {
+    fn enter(&self, rank: u32, job: Job) -> Result<(), Error> {
         let mut waiting = self.lock();
-        let is_full = waiting.good.len() + waiting.doubtful.len() >= WAITING;
-        // The one that came last has waited least.
-        if is_full && (standing == Standing::Doubtful || waiting.doubtful.pop_back().is_none()) {
-            return Err(Error::Busy);
+        if waiting.jobs.len() >= WAITING {
+            // Of those of the highest rank, the one that came last has waited least.
+            let last = waiting.jobs.last_entry().filter(|last| last.key().0 > rank).ok_or(Error::Busy)?;
+            drop(last.remove());
         }
-        match standing {
-            Standing::Good => waiting.good.push_back(job),
-            Standing::Doubtful => waiting.doubtful.push_back(job),
-        }
+        waiting.arrivals += 1;
+        let place = (rank, waiting.arrivals);
+        waiting.jobs.insert(place, job);
         self.changed.notify_one();
         Ok(())
     }
@@ -99,7 +86,7 @@ impl Queue {
     fn next(&self) -> Option<Job> {
         let mut waiting = self.lock();
         loop {
-            if let Some(job) = waiting.good.pop_front().or_else(|| waiting.doubtful.pop_front()) {
+            if let Some((_, job)) = waiting.jobs.pop_first() {
                 return Some(job);
             }
             if waiting.is_closed {
@@ -138,21 +125,21 @@ mod tests {
         let pool = HashPool::start().unwrap();
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let here = nice();
-        assert_eq!(pool.run(Standing::Good, nice).await.unwrap(), NICE.max(here));
+        assert_eq!(pool.run(0, nice).await.unwrap(), NICE.max(here));
         assert_eq!(nice(), here);
-        let name = pool.run(Standing::Good, || thread::current().name().map(str::to_owned)).await.unwrap();
+        let name = pool.run(0, || thread::current().name().map(str::to_owned)).await.unwrap();
         assert_eq!(name.as_deref(), Some("password-hash"));
     }
 
     #[tokio::test]
     async fn a_panic_is_one_failure_and_the_pool_goes_on() {
         let pool = HashPool::start().unwrap();
-        assert!(pool.run(Standing::Good, || panic!("on purpose")).await.is_err());
-        assert_eq!(pool.run(Standing::Good, || 1).await.unwrap(), 1);
+        assert!(pool.run(0, || panic!("on purpose")).await.is_err());
+        assert_eq!(pool.run(0, || 1).await.unwrap(), 1);
     }
 
     #[test]
-    fn who_was_never_wrong_goes_first_and_takes_a_place_from_who_was() {
+    fn the_lower_rank_goes_first_and_takes_a_place_from_the_highest() {
         // Without threads, so that everything waits.
         let queue = Queue::default();
         let (sender, order) = std::sync::mpsc::channel();
@@ -160,31 +147,31 @@ mod tests {
             let sender = sender.clone();
             Box::new(move || sender.send(name).unwrap())
         };
-        for name in 0..WAITING {
-            queue.enter(Standing::Doubtful, job(name)).unwrap();
+        queue.enter(9, job(9)).unwrap();
+        for name in 100..100 + WAITING - 1 {
+            queue.enter(2, job(name)).unwrap();
         }
-        assert!(queue.enter(Standing::Doubtful, job(998)).is_err(), "there is no place left");
-        for name in 1000..1000 + WAITING {
-            queue.enter(Standing::Good, job(name)).unwrap();
-        }
-        assert!(queue.enter(Standing::Good, job(999)).is_err(), "nor one to be taken");
+        assert!(queue.enter(9, job(998)).is_err() && queue.enter(10, job(999)).is_err(), "there is no place left, nor one to be taken");
+        queue.enter(0, job(0)).unwrap();
+        queue.enter(1, job(1)).unwrap();
         queue.lock().is_closed = true;
         while let Some(job) = queue.next() {
             job();
         }
-        assert_eq!(order.try_iter().collect::<Vec<_>>(), (1000..1000 + WAITING).collect::<Vec<_>>());
+        let expected: Vec<usize> = [0, 1].into_iter().chain(100..100 + WAITING - 2).collect();
+        assert_eq!(order.try_iter().collect::<Vec<_>>(), expected);
     }
 
     #[tokio::test]
     async fn whose_place_is_taken_is_told_that_there_was_none() {
         let pool = HashPool { queue: Arc::default() };
-        let doubtful = pool.run(Standing::Doubtful, || ());
+        let frequent = pool.run(1, || ());
         let crowd = async {
             let queue = Arc::clone(&pool.queue);
             for _ in 0..WAITING {
-                queue.enter(Standing::Good, Box::new(|| ())).unwrap();
+                queue.enter(0, Box::new(|| ())).unwrap();
             }
         };
-        assert!(matches!(join(doubtful, crowd).await.0, Err(Error::Busy)));
+        assert!(matches!(join(frequent, crowd).await.0, Err(Error::Busy)));
     }
 }

@@ -113,12 +113,14 @@ impl Passwords {
         let hash = entry.filter(|_| is_known).cloned().unwrap_or_else(|| entries.dummy());
         let fingerprint = self.fingerprint(user, password, &hash);
         if self.remembered.contains_key(&fingerprint) {
+            self.defence.welcome(source);
             return Ok((hash, Proof::Remembered));
         }
         let attempt = Attempt { user, password, hash: hash.clone(), is_known, source };
         match self.check(fingerprint, attempt).await? {
             Compared::Right => {
                 self.remembered.insert(fingerprint, ());
+                self.defence.welcome(source);
                 Ok((hash, Proof::Login))
             }
             Compared::Wrong(delay) => {
@@ -187,7 +189,7 @@ impl Passwords {
     async fn compare(&self, attempt: Attempt<'_>) -> Result<Compared, Error> {
         let (defence, hashes) = (Arc::clone(&self.defence), Arc::clone(&self.hashes));
         let Attempt { user, password, hash, is_known, source } = attempt;
-        let standing = defence.standing(source);
+        let place = defence.enter(source);
         let (user, password) = (user.to_owned(), Zeroizing::new(password.to_vec()));
         let compare = move || {
             // Those that were wrong while this one waited count too: a burst of guesses gets no further than one after the other.
@@ -198,7 +200,7 @@ impl Passwords {
             let matches = entries::matches(&hash, &password);
             if matches && is_known { Compared::Right } else { Compared::Wrong(defence.count(source, &user)) }
         };
-        self.pool.run(standing, compare).await
+        self.pool.run(place, compare).await
     }
 
     fn fingerprint(&self, user: &str, password: &[u8], hash: &Hash) -> Fingerprint {
