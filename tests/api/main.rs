@@ -19,6 +19,7 @@ mod options;
 mod ranges;
 mod referrers;
 mod restart;
+mod routes;
 mod tags;
 mod tls;
 mod tokens;
