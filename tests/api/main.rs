@@ -19,6 +19,7 @@ mod options;
 mod ranges;
 mod referrers;
 mod restart;
+mod rights;
 mod routes;
 mod tags;
 mod tls;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
+use breakwater::auth::{MachineTokenFile, TokenPurpose};
 use breakwater::server::Server;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
@@ -78,9 +79,22 @@ impl Running {
     /// The password file with these users, hashed at the lowest cost. Replaced whole, as the registry must never see half of it.
     pub(crate) fn write_users(&self, users: &[(&str, &str)]) {
         let line = |(user, password): &(&str, &str)| format!("{user}:{}\n", bcrypt::hash(password, 4).unwrap());
-        let staged = self.path().join("htpasswd.new");
-        std::fs::write(&staged, users.iter().map(line).collect::<String>()).unwrap();
-        std::fs::rename(staged, self.path().join("htpasswd")).unwrap();
+        self.replace("htpasswd", &users.iter().map(line).collect::<String>());
+    }
+
+    /// Puts a file in the place of an old one, whole.
+    pub(crate) fn replace(&self, name: &str, text: &str) {
+        replace(&self.path().join(name), text);
+    }
+
+    /// Makes a machine token; what it logs in with.
+    pub(crate) async fn robot(&self, name: &str, repositories: &[&str], actions: &[&str]) -> (String, String) {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let purpose = TokenPurpose::new(name, owned(repositories), &owned(actions), None).unwrap();
+        let state = self.path().join("data/breakwater");
+        let secret = MachineTokenFile::open(&state).unwrap().create(purpose, 1).unwrap().unwrap();
+        self.reload().await;
+        (format!("robot${name}"), secret.to_string())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -119,9 +133,7 @@ impl Drop for Running {
 
 /// Starts a server as the program does, from a file; its address, or why it does not start.
 async fn serve(setup: &Setup, directory: &Path) -> Result<(SocketAddr, Thread), String> {
-    let text = setup.config.to_string().replace("DIR", directory.to_str().unwrap());
-    let path = directory.join("config.yml");
-    std::fs::write(&path, text).unwrap();
+    let path = write_config(setup, directory);
     let loaded = breakwater::config::load(&path, []).unwrap_or_else(|error| panic!("{error}"));
     let (orders, mut coming) = mpsc::unbounded_channel();
     let (started, starting) = oneshot::channel();
@@ -139,4 +151,16 @@ async fn serve(setup: &Setup, directory: &Path) -> Result<(SocketAddr, Thread), 
     };
     let handle = std::thread::spawn(move || actix_web::rt::System::new().block_on(serve));
     starting.await.unwrap().map(|address| (address, Thread { orders, handle }))
+}
+
+fn write_config(setup: &Setup, directory: &Path) -> PathBuf {
+    let path = directory.join("config.yml");
+    replace(&path, &setup.config.to_string().replace("DIR", directory.to_str().unwrap()));
+    path
+}
+
+fn replace(path: &Path, text: &str) {
+    let staged = path.with_extension("new");
+    std::fs::write(&staged, text).unwrap();
+    std::fs::rename(staged, path).unwrap();
 }
