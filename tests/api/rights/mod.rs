@@ -1,5 +1,6 @@
 //! The access rules as callers of every kind meet them.
 
+mod hidden;
 mod table;
 
 use serde_json::{Value, json};
