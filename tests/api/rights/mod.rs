@@ -2,6 +2,7 @@
 
 mod hidden;
 mod table;
+mod withheld;
 
 use serde_json::{Value, json};
 
