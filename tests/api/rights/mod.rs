@@ -1,5 +1,6 @@
 //! The access rules as callers of every kind meet them.
 
+mod create;
 mod hidden;
 mod table;
 mod withheld;
