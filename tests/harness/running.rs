@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use breakwater::auth::{MachineTokenFile, TokenPurpose};
 use breakwater::server::Server;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
@@ -80,6 +81,12 @@ impl Running {
     pub(crate) fn write_users(&self, users: &[(&str, &str)]) {
         let line = |(user, password): &(&str, &str)| format!("{user}:{}\n", bcrypt::hash(password, 4).unwrap());
         self.replace("htpasswd", &users.iter().map(line).collect::<String>());
+    }
+
+    /// Changes a key of the configuration file, written with dots. Nobody is told.
+    pub(crate) fn configure(&mut self, key: &str, value: impl Into<Value>) {
+        self.setup = self.setup.clone().set(key, value);
+        write_config(&self.setup, self.path());
     }
 
     /// Puts a file in the place of an old one, whole.
