@@ -2,6 +2,7 @@
 
 mod create;
 mod hidden;
+mod logins;
 mod origin;
 mod rereading;
 mod table;
