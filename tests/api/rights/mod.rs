@@ -1,5 +1,6 @@
 //! The access rules as callers of every kind meet them.
 
+mod audit;
 mod create;
 mod hidden;
 mod logins;
