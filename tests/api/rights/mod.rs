@@ -1,6 +1,7 @@
 //! The access rules as callers of every kind meet them.
 
 mod audit;
+mod bad_tokens;
 mod create;
 mod hidden;
 mod logins;
