@@ -1,4 +1,4 @@
-//! A store that wraps another one and fails on purpose.
+//! A store that wraps another one, counts what is asked of it, and fails on purpose.
 
 use std::io;
 use std::sync::Arc;
@@ -14,17 +14,29 @@ use super::{Content, Durability, Entry, Error, Key, Metadata, Storage, Upload, U
 pub(crate) struct Faults {
     inner: Arc<dyn Storage>,
     left: Arc<AtomicUsize>,
+    calls: Arc<AtomicUsize>,
 }
 
 impl Faults {
     /// Wraps a store that lets every change through.
     pub(crate) fn around(inner: Arc<dyn Storage>) -> Self {
-        Self { inner, left: Arc::new(AtomicUsize::new(usize::MAX)) }
+        Self { inner, left: Arc::new(AtomicUsize::new(usize::MAX)), calls: Arc::default() }
     }
 
     /// Lets this many changes through from now on.
     pub(crate) fn allow(&self, changes: usize) {
         self.left.store(changes, Ordering::SeqCst);
+    }
+
+    /// How often anything has been asked of the store.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// The wrapped store, for one call.
+    fn inner(&self) -> &dyn Storage {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        &*self.inner
     }
 
     fn spend(&self, key: &Key) -> Result<(), Error> {
@@ -36,45 +48,45 @@ impl Faults {
 #[async_trait]
 impl Storage for Faults {
     async fn stat(&self, key: &Key) -> Result<Metadata, Error> {
-        self.inner.stat(key).await
+        self.inner().stat(key).await
     }
 
     async fn read(&self, key: &Key) -> Result<Bytes, Error> {
-        self.inner.read(key).await
+        self.inner().read(key).await
     }
 
     async fn open(&self, key: &Key) -> Result<Content, Error> {
-        self.inner.open(key).await
+        self.inner().open(key).await
     }
 
     async fn write(&self, key: &Key, content: Bytes, durability: Durability) -> Result<(), Error> {
         self.spend(key)?;
-        self.inner.write(key, content, durability).await
+        self.inner().write(key, content, durability).await
     }
 
     async fn begin(&self, upload: &UploadKeys, started_at: Bytes) -> Result<Box<dyn Upload>, Error> {
         self.spend(&upload.data)?;
-        let inner = self.inner.begin(upload, started_at).await?;
+        let inner = self.inner().begin(upload, started_at).await?;
         Ok(Box::new(FaultyUpload { inner, key: upload.data.clone(), faults: self.clone() }))
     }
 
     async fn resume(&self, upload: &UploadKeys) -> Result<Box<dyn Upload>, Error> {
-        let inner = self.inner.resume(upload).await?;
+        let inner = self.inner().resume(upload).await?;
         Ok(Box::new(FaultyUpload { inner, key: upload.data.clone(), faults: self.clone() }))
     }
 
     async fn end(&self, upload: &UploadKeys) -> Result<(), Error> {
         self.spend(&upload.session)?;
-        self.inner.end(upload).await
+        self.inner().end(upload).await
     }
 
     async fn list(&self, key: &Key) -> Result<Vec<Entry>, Error> {
-        self.inner.list(key).await
+        self.inner().list(key).await
     }
 
     async fn delete(&self, key: &Key, durability: Durability) -> Result<(), Error> {
         self.spend(key)?;
-        self.inner.delete(key, durability).await
+        self.inner().delete(key, durability).await
     }
 }
 
