@@ -25,6 +25,9 @@ mod token;
 mod upload_state;
 mod uploads;
 
+#[cfg(test)]
+mod tests;
+
 pub use client_addr::{ConnectionInfo, Scheme};
 pub use error::Error;
 pub use routes::app;

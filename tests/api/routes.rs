@@ -1,6 +1,4 @@
-//! Every route under `/v2/`, for tests that walk all of them.
-
-use crate::harness::sha256;
+//! Every route under `/v2/`, for tests that walk all of them: those of the API, and those that count what a request costs.
 
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +37,7 @@ pub(crate) struct Names {
 impl Names {
     /// Names behind which nothing lies in a repository.
     pub(crate) fn of_nothing_in(repository: &'static str) -> Self {
-        let (digest, upload) = (sha256(b"absent"), "00000000-0000-4000-8000-000000000000".to_owned());
+        let (digest, upload) = (format!("sha256:{}", "0".repeat(64)), "00000000-0000-4000-8000-000000000000".to_owned());
         Self { repository, tag: "1", blob: digest.clone(), digest, upload, mount_from: "other" }
     }
 }
