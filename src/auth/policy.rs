@@ -24,6 +24,17 @@ pub enum Decision {
     Denied,
 }
 
+/// Where a caller may pull, as far as that is known without asking for each repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pullable {
+    /// Everywhere.
+    All,
+    /// In these repositories at most, of which [`decide`] must be asked.
+    AtMost(Vec<Name>),
+    /// Wherever [`decide`] says so.
+    ByRules,
+}
+
 /// Whom the rules are asked about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject<'a> {
@@ -65,6 +76,22 @@ pub fn lists(caller: &Caller, name: &Name) -> bool {
             let lists_all = lists_all && subject.ceiling.is_none_or(|ceiling| ceiling.covers(name));
             lists_all || effective(caller.rules(), subject, name).cover(Actions::PULL)
         }
+    }
+}
+
+/// Where the caller may pull, as far as that is known without asking for each repository.
+pub fn pullable(caller: &Caller) -> Pullable {
+    match caller.rights() {
+        Rights::Everything => Pullable::All,
+        Rights::Granted(scopes) | Rights::Foreign(scopes) => {
+            let names = scopes.iter().filter_map(|scope| match &scope.target {
+                Target::Repository(name) => Some(name.clone()),
+                Target::Catalog => None,
+            });
+            Pullable::AtMost(names.collect())
+        }
+        Rights::Rules if caller.ceiling().is_none() && caller.rules().pull_all(caller.identity(), caller.source()) => Pullable::All,
+        Rights::Rules => Pullable::ByRules,
     }
 }
 

@@ -285,6 +285,12 @@ impl Rules {
         giving.fold(Actions::default(), |given, rule| given.with(rule.actions))
     }
 
+    /// Whether one rule is enough to pull from every repository.
+    pub(super) fn pull_all(&self, identity: &Identity, source: Source) -> bool {
+        let is_all = |rule: &Rule| rule.actions.cover(Actions::PULL) && rule.repositories.iter().any(|pattern| pattern.as_str() == "**");
+        self.rules.iter().any(|rule| is_all(rule) && rule.is_for(identity) && rule.reaches(source))
+    }
+
     /// Whether a rule shows the whole catalog.
     pub(super) fn list_all(&self, identity: &Identity, source: Source) -> bool {
         self.rules.iter().any(|rule| rule.lists_all() && rule.is_for(identity) && rule.reaches(source))

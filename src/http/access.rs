@@ -15,7 +15,8 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
 use super::extract::Query;
 use super::{AppState, Error, audit};
-use crate::auth::{self, Action, Authenticator, Caller, Decision, Problem, Resource, Visit, policy};
+use crate::auth::policy::{self, Pullable};
+use crate::auth::{self, Action, Authenticator, Caller, Decision, Problem, Resource, Visit};
 use crate::oci::Name;
 use crate::registry::{Registry, Repository, TagMode};
 
@@ -105,6 +106,11 @@ impl Access<Push> {
     /// Another repository, when the caller may pull from it.
     pub(super) fn source(&self, state: &AppState, name: Name) -> Option<Repository> {
         self.may_pull(&name).then(|| state.gate.registry.repository(name))
+    }
+
+    /// Where the caller may pull from, as far as that is known without asking for each repository.
+    pub(super) fn pullable(&self) -> Pullable {
+        policy::pullable(&self.caller)
     }
 
     /// Whether the caller may pull from a repository.

@@ -166,6 +166,39 @@ async fn what_is_hidden_and_what_is_absent_asks_nothing_of_the_store() {
 }
 
 #[actix_web::test]
+async fn what_lies_in_a_hidden_repository_costs_in_another_what_lies_nowhere_does() {
+    let bench = Bench::new().await;
+    let app = init_service(app(bench.state.clone())).await;
+    let token = bearer(&app, "dave", "repository:dave/app:pull,push%20repository:team/secret:pull").await;
+    // Something that lies where dave looks, and a hidden repository that holds other things.
+    push_blob(&app, "dave", "dave/app", b"another").await;
+    push_blob(&app, "alice", HIDDEN, b"another").await;
+    let (blob, image) = (Digest::of(Algorithm::Sha256, BLOB), Digest::of(Algorithm::Sha256, &manifest()));
+    let mut costs = [Vec::new(), Vec::new()];
+    for (is_there, costs) in [false, true].into_iter().zip(&mut costs) {
+        if is_there {
+            push_image(&app, "alice", HIDDEN).await;
+        }
+        for authorization in [&basic("dave"), &token] {
+            for (method, path, kind, body) in [
+                ("POST", format!("uploads/?mount={blob}&from=team/secret"), "", Bytes::new()),
+                ("POST", format!("uploads/?mount={blob}&from=team/absent"), "", Bytes::new()),
+                ("POST", format!("uploads/?mount={blob}"), "", Bytes::new()),
+                ("HEAD", blob.to_string(), "", Bytes::new()),
+                ("PUT", "../manifests/1".into(), OCI_MANIFEST, manifest()),
+                ("GET", format!("../manifests/{image}"), "", Bytes::new()),
+                ("GET", format!("../referrers/{image}"), "", Bytes::new()),
+            ] {
+                let path = format!("/v2/dave/app/blobs/{path}").replace("blobs/../", "");
+                let cost = cost(&bench, &app, authorization, (method, &path), (kind, body)).await;
+                costs.push((method, path, cost));
+            }
+        }
+    }
+    assert_eq!(costs[0], costs[1]);
+}
+
+#[actix_web::test]
 async fn bytes_that_lie_in_a_hidden_repository_are_taken_in_like_new_ones() {
     let bench = Bench::new().await;
     let app = init_service(app(bench.state.clone())).await;

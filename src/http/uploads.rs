@@ -9,8 +9,9 @@ use super::access::{Access, Delete, Push};
 use super::extract::{self, Query};
 use super::range::{self, Part};
 use super::{AppState, Error};
+use crate::auth::policy::Pullable;
 use crate::oci::media_type::OCTET_STREAM;
-use crate::oci::{Algorithm, Digest};
+use crate::oci::{Algorithm, Digest, Name};
 use crate::registry::{self, MountSource, Session, UploadStatus};
 
 /// `POST /v2/NAME/blobs/uploads/`: begins an upload, mounts a blob, or takes one whole.
@@ -87,12 +88,15 @@ pub(super) async fn cancel(access: Access<Delete>, request: HttpRequest) -> Resu
 /// The digest of a blob that was asked to be mounted, when that came about. A request that cannot be met begins an upload instead.
 async fn mounted(access: &Access<Push>, query: &Query, state: &AppState) -> Result<Option<Digest>, Error> {
     let Some(digest) = query.get("mount").and_then(|text| text.parse::<Digest>().ok()) else { return Ok(None) };
-    let found = match query.get("from") {
-        Some(from) => match from.parse().ok().and_then(|name| access.source(state, name)) {
-            Some(source) => access.repository().mount_blob(&digest, MountSource::Repository(&source)).await?,
-            None => false,
-        },
-        None => access.repository().mount_blob(&digest, MountSource::Anywhere(&|name| access.may_pull(name))).await?,
+    let among = async |names: Vec<Name>| {
+        let sources: Vec<_> = names.into_iter().filter_map(|name| access.source(state, name)).collect();
+        access.repository().mount_blob(&digest, MountSource::Among(&sources)).await
+    };
+    let found = match (query.get("from"), access.pullable()) {
+        (Some(from), _) => among(from.parse().into_iter().collect()).await?,
+        (None, Pullable::AtMost(names)) => among(names).await?,
+        (None, Pullable::ByRules) => access.repository().mount_blob(&digest, MountSource::Admitted(&|name| access.may_pull(name))).await?,
+        (None, Pullable::All) => access.repository().mount_blob(&digest, MountSource::Anywhere).await?,
     };
     Ok(found.then_some(digest))
 }

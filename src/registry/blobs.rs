@@ -17,10 +17,12 @@ pub struct Blob {
 
 /// Where a blob that is to be mounted is looked for.
 pub enum MountSource<'a> {
-    /// In one repository, from which the caller may pull.
-    Repository(&'a Repository),
-    /// In every repository that this admits.
-    Anywhere(&'a (dyn Fn(&Name) -> bool + Sync)),
+    /// In these repositories.
+    Among(&'a [Repository]),
+    /// In every repository that this admits. The work does not tell whether it lies in one that is not admitted.
+    Admitted(&'a (dyn Fn(&Name) -> bool + Sync)),
+    /// In every repository.
+    Anywhere,
 }
 
 impl Repository {
@@ -39,8 +41,9 @@ impl Repository {
     pub async fn mount_blob(&self, digest: &Digest, source: MountSource<'_>) -> Result<bool, Error> {
         self.ensure_writable()?;
         let found = match source {
-            MountSource::Repository(source) => source.locate_blob(digest).await?,
-            MountSource::Anywhere(admits) => self.registry.find_blob(digest, admits).await?,
+            MountSource::Among(sources) => locate_among(sources, digest).await?,
+            MountSource::Admitted(admits) => self.registry.find_blob(digest, admits).await?,
+            MountSource::Anywhere => self.registry.find_blob_anywhere(digest).await?,
         };
         let Some(canonical) = found else { return Ok(false) };
         let (repository, digest) = (self.clone(), digest.clone());
@@ -66,12 +69,17 @@ impl Repository {
 }
 
 impl Registry {
-    /// Looks for a blob in every repository that is admitted. The bytes are looked for first, since most often they are not there.
-    async fn find_blob(self: &Arc<Self>, digest: &Digest, admits: &(dyn Fn(&Name) -> bool + Sync)) -> Result<Option<Digest>, Error> {
+    /// Looks for a blob in every repository. The bytes are looked for first, since most often they are not there.
+    async fn find_blob_anywhere(self: &Arc<Self>, digest: &Digest) -> Result<Option<Digest>, Error> {
         let is_canonical = digest.algorithm() == Algorithm::Sha256;
         if is_canonical && self.storage.stat(&layout::blob_data(digest)).await.is_err_and(|error| error.is_not_found()) {
             return Ok(None);
         }
+        self.find_blob(digest, &|_| true).await
+    }
+
+    /// Looks for a blob in every repository that is admitted.
+    async fn find_blob(self: &Arc<Self>, digest: &Digest, admits: &(dyn Fn(&Name) -> bool + Sync)) -> Result<Option<Digest>, Error> {
         let mut walk = self.walk(None);
         while let Some(name) = walk.next().await? {
             if admits(&name)
@@ -82,4 +90,13 @@ impl Registry {
         }
         Ok(None)
     }
+}
+
+async fn locate_among(sources: &[Repository], digest: &Digest) -> Result<Option<Digest>, Error> {
+    for source in sources {
+        if let Some(canonical) = source.locate_blob(digest).await? {
+            return Ok(Some(canonical));
+        }
+    }
+    Ok(None)
 }

@@ -150,10 +150,10 @@ async fn a_refused_mount_can_be_repeated() {
     push_blob(&from, "config-one").await.unwrap();
     let blob = digest(b"config-one");
     store.faults.allow(0);
-    assert!(matches!(to.mount_blob(&blob, super::MountSource::Repository(&from)).await, Err(Error::Storage(_))));
+    assert!(matches!(to.mount_blob(&blob, super::MountSource::Among(std::slice::from_ref(&from))).await, Err(Error::Storage(_))));
     assert!(matches!(to.blob(&blob).await, Err(Error::BlobUnknown(_))));
     store.faults.allow(usize::MAX);
-    assert!(to.mount_blob(&blob, super::MountSource::Repository(&from)).await.unwrap());
+    assert!(to.mount_blob(&blob, super::MountSource::Among(std::slice::from_ref(&from))).await.unwrap());
     assert!(to.blob(&blob).await.is_ok());
 }
 

@@ -177,6 +177,26 @@ fn a_machine_token_stays_below_its_ceiling() {
     assert!(lists(&robot, &name("team/a")) && !lists(&robot, &name("other")));
 }
 
+#[test]
+fn where_a_caller_may_pull_is_said_as_shortly_as_it_is_true() {
+    let of = |rules: &[Rule]| pullable(&by_rules(user(), Rules::new(rules.to_vec())));
+    let all = |actions: &[&str]| rule(Who::Authenticated, &["a", "**"], actions);
+    assert_eq!(of(&[all(&["pull"])]), Pullable::All);
+    assert_eq!(pullable(&by_rules(user(), Rules::unwritten())), Pullable::All);
+    assert_eq!(pullable(&caller(user(), Rights::Everything, Rules::default())), Pullable::All);
+    for rule in [all(&["push"]), rule(Who::User("bob".into()), &["**"], &["*"]), rule(Who::Authenticated, &["*"], &["*"])] {
+        assert_eq!(of(&[rule]), Pullable::ByRules);
+    }
+    assert_eq!(of(&[all(&["pull"]).within(vec!["10.0.0.0/8".parse().unwrap()])]), Pullable::ByRules);
+    for rights in [Rights::Granted, Rights::Foreign] {
+        let caller = caller(user(), rights(scopes(&["repository:a:pull", "repository:b:push", "registry:catalog:*"])), Rules::unwritten());
+        assert_eq!(pullable(&caller), Pullable::AtMost(vec![name("a"), name("b")]));
+    }
+    let (token, _) = MachineToken::issue(TokenPurpose::new("ci", vec!["**".into()], &["pull".into()], None).unwrap(), 1).unwrap();
+    let robot = by_rules(Identity::Robot("ci".into()), Rules::new(vec![all(&["pull"])])).below(Some(Arc::new(token.ceiling())));
+    assert_eq!(pullable(&robot), Pullable::ByRules);
+}
+
 fn whos() -> impl Strategy<Value = Who> {
     let name = || prop::sample::select(vec!["alice", "bob"]).prop_map(str::to_owned);
     prop_oneof![
@@ -241,6 +261,7 @@ proptest! {
         let caller = by_rules(identity.clone(), Rules::new(rules));
         let [pull, rest @ ..] = decisions(&caller, name.as_str());
         if pull != Decision::Allowed {
+            prop_assert_ne!(pullable(&caller), Pullable::All);
             let expected = if identity == Identity::Anonymous { Decision::Unauthenticated } else { Decision::Hidden };
             prop_assert_eq!([pull, rest[0], rest[1], rest[2]], [expected; 4]);
         } else {
