@@ -13,8 +13,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::server::{Login, USER};
-
 /// Where a server answers, and how to speak to it.
 #[derive(Clone)]
 pub(crate) struct Target {
@@ -26,7 +24,8 @@ pub(crate) struct Target {
 /// One keep-alive connection.
 pub(crate) struct Connection {
     stream: TlsStream<TcpStream>,
-    target: Target,
+    /// Whose credentials it sends.
+    pub(crate) target: Target,
     buffer: Vec<u8>,
 }
 
@@ -42,7 +41,7 @@ pub(crate) struct Answer {
 
 impl Target {
     /// On loopback, trusting one certificate.
-    pub(crate) fn new(port: u16, certificate: CertificateDer<'static>, login: Login) -> Result<Self> {
+    pub(crate) fn new(port: u16, certificate: CertificateDer<'static>) -> Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(certificate)?;
         // One suite, so that both servers pay for the same cipher: left to themselves one follows the client and the other does not.
@@ -50,11 +49,13 @@ impl Target {
         provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);
         let tls = ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[&rustls::version::TLS13])?;
         let tls = Arc::new(tls.with_root_certificates(roots).with_no_client_auth());
-        let authorization = match login {
-            Login::Open => String::new(),
-            Login::Basic => format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{}:{}", USER.0, USER.1))),
-        };
-        Ok(Self { address: ([127, 0, 0, 1], port).into(), tls, authorization })
+        Ok(Self { address: ([127, 0, 0, 1], port).into(), tls, authorization: String::new() })
+    }
+
+    /// The same, with a password in each request.
+    pub(crate) fn basic(&self, (user, password): (&str, &str)) -> Self {
+        let authorization = format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{password}")));
+        Self { authorization, ..self.clone() }
     }
 
     /// The socket's address.

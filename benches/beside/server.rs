@@ -47,44 +47,63 @@ pub(crate) struct Server {
 }
 
 impl Bench {
-    /// Makes a certificate and a password file.
+    /// Makes a certificate.
     pub(crate) fn new(stock: &str) -> Result<Self> {
-        let root = tempfile::Builder::new().prefix("beside").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let root = tempfile::Builder::new().prefix("bench").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         fs::write(root.path().join("tls.crt"), pair.cert.pem())?;
         fs::write(root.path().join("tls.key"), pair.signing_key.serialize_pem())?;
-        let hash = bcrypt::hash(USER.1, 10)?;
-        fs::write(root.path().join("htpasswd"), format!("{}:{hash}\n", USER.0))?;
         Ok(Self { stock: stock.to_owned(), root, certificate: pair.cert.der().clone() })
+    }
+
+    /// Where something of this run lies.
+    pub(crate) fn place(&self, name: &str) -> String {
+        self.root.path().join(name).display().to_string()
+    }
+
+    /// Writes a password file with hashes of a cost, and says where it is in `auth`.
+    pub(crate) fn auth(&self, users: &[(&str, &str)], cost: u32) -> Result<String> {
+        let path = self.place("htpasswd");
+        let lines: Result<String, _> =
+            users.iter().map(|(user, password)| bcrypt::hash(password, cost).map(|hash| format!("{user}:{hash}\n"))).collect();
+        fs::write(&path, lines?)?;
+        Ok(format!("auth: {{htpasswd: {{realm: bench, path: {path}}}}}\n"))
     }
 
     /// Starts a server on a store of its own, which is kept when the label was used before.
     pub(crate) fn start(&self, which: Which, login: Login, label: &str) -> Result<Server> {
+        match login {
+            Login::Open => self.start_with(which, "", label),
+            Login::Basic => {
+                let mut server = self.start_with(which, &self.auth(&[USER], 10)?, label)?;
+                server.target = server.target.basic(USER);
+                Ok(server)
+            }
+        }
+    }
+
+    /// The same, with more sections in its configuration.
+    pub(crate) fn start_with(&self, which: Which, sections: &str, label: &str) -> Result<Server> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let config = self.write_config(which, login, label, port)?;
+        let config = self.write_config(which, sections, label, port)?;
         let program = match which {
             Which::Ours => env!("CARGO_BIN_EXE_breakwater"),
             Which::Stock => &self.stock,
         };
         let process = Command::new(program).arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let process = process.with_context(|| format!("{program} cannot be started"))?;
-        let server = Server { process, target: Target::new(port, self.certificate.clone(), login)? };
+        let server = Server { process, target: Target::new(port, self.certificate.clone())? };
         server.wait()?;
         Ok(server)
     }
 
-    fn write_config(&self, which: Which, login: Login, label: &str, port: u16) -> Result<PathBuf> {
-        let place = |name: &str| self.root.path().join(name).display().to_string();
-        let store = place(&format!("{which:?}-{label}"));
-        let auth = match login {
-            Login::Open => String::new(),
-            Login::Basic => format!("auth: {{htpasswd: {{realm: bench, path: {}}}}}\n", place("htpasswd")),
-        };
+    fn write_config(&self, which: Which, sections: &str, label: &str, port: u16) -> Result<PathBuf> {
+        let store = self.place(&format!("{which:?}-{label}"));
         let text = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {store}}}}}\n{auth}\
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {store}}}}}\n{sections}\
              http: {{addr: 127.0.0.1:{port}, tls: {{certificate: {}, key: {}}}}}\n",
-            place("tls.crt"),
-            place("tls.key"),
+            self.place("tls.crt"),
+            self.place("tls.key"),
         );
         let path = Path::new(&store).with_extension("yml");
         fs::write(&path, text)?;
