@@ -11,10 +11,11 @@ use std::sync::Arc;
 use super::error::Error;
 
 /// The entries of one reading.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Entries {
     hashes: HashMap<String, Hash>,
-    cost: u32,
+    /// Made once: made for each unknown user, it would tell them by time.
+    dummy: Hash,
 }
 
 /// The part of a line after the colon.
@@ -42,16 +43,16 @@ impl Hash {
 impl Entries {
     /// Reads the text: blank lines and those led by `#` are skipped, the last line of a user wins, as in registry:2.
     pub(super) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
-        let mut entries = Self::default();
+        let mut hashes: HashMap<String, Hash> = HashMap::new();
         for (line, user, hash) in lines(text).filter_map(|(number, line)| entry_of(line).map(|entry| (number, entry.0, entry.1))) {
             let hash = Hash::new(hash.ok_or_else(|| Error::PasswordLine { path: path.to_path_buf(), line })?);
             if hash.cost.is_none() {
                 tracing::warn!(file.path = %path.display(), file.line = line, "password file has an entry that is not bcrypt and never matches");
             }
-            entries.hashes.insert(user.into(), hash);
+            hashes.insert(user.into(), hash);
         }
-        entries.cost = entries.usual_cost();
-        Ok(entries)
+        let dummy = format!("$2y${:02}${}", usual_cost(&hashes), ".".repeat(53));
+        Ok(Self { hashes, dummy: Hash { text: dummy.into(), cost: None } })
     }
 
     pub(super) fn get(&self, user: &str) -> Option<&Hash> {
@@ -60,18 +61,18 @@ impl Entries {
 
     /// A hash that no password has, at the cost that most of the entries have.
     pub(super) fn dummy(&self) -> Hash {
-        Hash { text: format!("$2y${:02}${}", self.cost, ".".repeat(53)).into(), cost: None }
+        self.dummy.clone()
     }
+}
 
-    /// The commonest cost; of equals the highest.
-    fn usual_cost(&self) -> u32 {
-        let mut counts = [0_usize; 32];
-        for cost in self.hashes.values().filter_map(Hash::cost) {
-            counts[cost as usize] += 1;
-        }
-        let usual = (4..32).max_by_key(|cost| counts[*cost as usize]).filter(|cost| counts[*cost as usize] > 0);
-        usual.unwrap_or(DEFAULT_COST)
+/// The commonest cost; of equals the highest.
+fn usual_cost(hashes: &HashMap<String, Hash>) -> u32 {
+    let mut counts = [0_usize; 32];
+    for cost in hashes.values().filter_map(Hash::cost) {
+        counts[cost as usize] += 1;
     }
+    let usual = (4..32).max_by_key(|cost| counts[*cost as usize]).filter(|cost| counts[*cost as usize] > 0);
+    usual.unwrap_or(DEFAULT_COST)
 }
 
 /// Hashes a password for a new entry; blocks for as long as the cost demands.
