@@ -26,8 +26,8 @@ all() {
     SSL_CERT_FILE=/dev/null refused 'x509' images push "${ca[@]}" "${login[@]}" "$image:multi"
     hosts "$WORK/ca.crt"
     step "no login, and a wrong password: denied"
-    refused '401 Unauthorized|authorization failed|access denied|insufficient_scope' images push "${ca[@]}" "$image:multi"
-    refused '401 Unauthorized|authorization failed' images push "${ca[@]}" --user "$NAME:wrong" "$image:multi"
+    refused '401 Unauthorized|authorization failed|failed to authorize|access denied|insufficient_scope' images push "${ca[@]}" "$image:multi"
+    refused '401 Unauthorized|authorization failed|failed to authorize' images push "${ca[@]}" --user "$NAME:wrong" "$image:multi"
 
     step "push every platform, then pull by tag and by digest"
     ok images push "${ca[@]}" "${login[@]}" "$image:multi"

@@ -76,7 +76,8 @@ declare -A CLOSED=(
     [docker]='requested access to the resource is denied'
     [podman]='requested access to the resource is denied|authentication required'
     [skopeo]='requested access to the resource is denied|authentication required'
-    [ctr]='insufficient_scope: authorization failed'
+    # It pushes in parallel, and what fails first ends the others.
+    [ctr]='insufficient_scope: authorization failed|failed to authorize'
 )
 declare -A DENIED=(
     [docker]='denied: the tag exists, and you may add tags here but not move them'
