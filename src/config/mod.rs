@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use check::Settings;
+use ipnet::IpNet;
 use problem::Report;
 pub use problem::{Error, Notice, Severity};
 
@@ -46,6 +47,34 @@ pub struct Config {
     pub auth: crate::auth::Options,
     /// `log`.
     pub telemetry: crate::telemetry::Options,
+    /// `limits`, as far as connections are concerned.
+    pub connections: ConnectionLimits,
+}
+
+/// `limits.connections`, `limits.timeouts` and `limits.exempt`.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// How many connections there may be.
+    pub total: usize,
+    /// How many of them from one address.
+    pub per_address: usize,
+    /// Addresses that are not counted one by one.
+    pub exempt: Vec<IpNet>,
+    /// How long a client may take.
+    pub timeouts: Timeouts,
+}
+
+/// `limits.timeouts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// For the head of a request.
+    pub header: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// Without a byte, in a body or of an answer.
+    pub stall: Duration,
 }
 
 /// `http.net` and `http.addr`.

@@ -67,6 +67,25 @@ pub(crate) fn rate(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds) / number).filter(|period| !period.is_zero())
 }
 
+/// A size as `4MiB`, `512KiB`, `1GiB`, or a whole number of bytes.
+pub(crate) fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
+    let unit: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// A rate of bytes as `1KiB/s`, in bytes a second; a bare `0` is none.
+pub(crate) fn byte_rate(text: &str) -> Option<u64> {
+    if text.trim() == "0" { Some(0) } else { size(text.trim().strip_suffix("/s")?) }
+}
+
 fn unit_of(name: &str) -> Option<u128> {
     Some(match name {
         "ns" => 1,
@@ -145,6 +164,18 @@ mod tests {
             assert_eq!(duration(text), None, "{text}");
         }
         assert_eq!(duration("3000000h"), None, "more than Go can hold");
+    }
+
+    #[test]
+    fn sizes_are_powers_of_two() {
+        let table = [("0", 0), ("4MiB", 4 << 20), ("512 KiB", 512 << 10), ("1GiB", 1 << 30), ("17", 17), ("17B", 17)];
+        for (text, bytes) in table {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "MiB", "-1", "4MB", "4mib", "1.5GiB", "99999999999GiB"] {
+            assert_eq!(size(text), None, "{text}");
+        }
+        assert_eq!((byte_rate("1KiB/s"), byte_rate("0"), byte_rate("1KiB"), byte_rate("1/s")), (Some(1024), Some(0), None, Some(1)));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use actix_web::http::header::{ALLOW, CONTENT_RANGE, HeaderName, RETRY_AFTER, WWW
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 
-use super::MANIFEST_LIMIT;
 use crate::oci::ErrorCode;
 use crate::oci::reference::InvalidReference;
 use crate::registry;
@@ -77,7 +76,10 @@ pub enum Error {
     QueryInvalid,
     /// The body of a manifest is too long.
     #[error("manifest too large")]
-    ManifestTooLarge,
+    ManifestTooLarge {
+        /// The most bytes that are taken.
+        limit: usize,
+    },
     /// More tags in one push than are taken.
     #[error("too many tags")]
     TooManyTags,
@@ -174,8 +176,8 @@ impl Error {
             Self::SizeInvalid | Self::BodyBroken => answer(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
             Self::PageSizeInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::PaginationNumberInvalid),
             Self::QueryInvalid | Self::RequestInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
-            Self::ManifestTooLarge => {
-                answer(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid).with(json!({"limit": MANIFEST_LIMIT}))
+            Self::ManifestTooLarge { limit } => {
+                answer(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid).with(json!({"limit": limit}))
             }
             Self::TooManyTags => answer(StatusCode::URI_TOO_LONG, ErrorCode::TagInvalid),
             Self::MediaTypeUnsupported => answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::BlobUploadInvalid),
@@ -338,7 +340,7 @@ mod tests {
             (Error::SizeInvalid, 400, "SIZE_INVALID"),
             (Error::PageSizeInvalid, 400, "PAGINATION_NUMBER_INVALID"),
             (Error::QueryInvalid, 400, "UNSUPPORTED"),
-            (Error::ManifestTooLarge, 413, "MANIFEST_INVALID"),
+            (Error::ManifestTooLarge { limit: 1 }, 413, "MANIFEST_INVALID"),
             (Error::TooManyTags, 414, "TAG_INVALID"),
             (Error::MediaTypeUnsupported, 415, "BLOB_UPLOAD_INVALID"),
             (Error::BodyBroken, 400, "SIZE_INVALID"),

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 
 use super::access::{Access, Delete, Pull, Push};
 use super::extract::{self, Query};
-use super::{AppState, Error, MANIFEST_LIMIT, blobs};
+use super::{AppState, Error, blobs};
 use crate::oci::media_type::{DOCKER_LIST, DOCKER_MANIFEST};
 use crate::oci::{Manifest, Reference, Tag};
 use crate::registry::{self, ManifestPush, Repository, StoredManifest};
@@ -39,7 +39,7 @@ pub(super) async fn get(access: Access<Pull>, request: HttpRequest) -> Result<Ht
 pub(super) async fn put(access: Access<Push>, request: HttpRequest, body: Payload, state: Data<AppState>) -> Result<HttpResponse, Error> {
     let reference = extract::reference(&request)?;
     let tags = extra_tags(&request, &reference)?;
-    let bytes = read(&request, body).await?;
+    let bytes = read(&request, body, state.manifest_limit).await?;
     let push = ManifestPush { reference, tags, media_type: extract::media_type(&request), bytes, mode: access.tag_mode() };
     let pushed = access.repository().put_manifest(push).await;
     if let Err(registry::Error::TagExists(_)) = &pushed {
@@ -108,15 +108,15 @@ fn extra_tags(request: &HttpRequest, reference: &Reference) -> Result<Vec<Tag>, 
 }
 
 /// The body, when it is no longer than a manifest may be.
-async fn read(request: &HttpRequest, mut body: Payload) -> Result<Bytes, Error> {
-    if extract::content_length(request).is_some_and(|length| length > MANIFEST_LIMIT as u64) {
-        return Err(Error::ManifestTooLarge);
+async fn read(request: &HttpRequest, mut body: Payload, limit: usize) -> Result<Bytes, Error> {
+    if extract::content_length(request).is_some_and(|length| length > limit as u64) {
+        return Err(Error::ManifestTooLarge { limit });
     }
     let mut bytes = BytesMut::new();
     while let Some(piece) = body.next().await {
         bytes.extend_from_slice(&piece.map_err(|_| Error::BodyBroken)?);
-        if bytes.len() > MANIFEST_LIMIT {
-            return Err(Error::ManifestTooLarge);
+        if bytes.len() > limit {
+            return Err(Error::ManifestTooLarge { limit });
         }
     }
     Ok(bytes.freeze())

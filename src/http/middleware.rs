@@ -53,7 +53,7 @@ pub(super) async fn observe(
     let span = tracing::error_span!("request", request.id = %id);
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = if is_proper(request.head().version, request.method(), request.headers()) {
-        let body = Body::share(&mut request);
+        let body = Body::share(&mut request, state.pace);
         let response = next.call(request).instrument(span).await?.map_into_boxed_body();
         if let Some(body) = body.filter(|_| !response.status().is_success()) {
             body.drain().await;

@@ -28,6 +28,7 @@ mod uploads;
 #[cfg(test)]
 mod tests;
 
+pub use body::Pace;
 pub use client_addr::{ConnectionInfo, Scheme};
 pub use error::Error;
 pub use routes::app;
@@ -35,9 +36,6 @@ pub use state::AppState;
 
 use ipnet::IpNet;
 use zeroize::Zeroizing;
-
-/// The largest manifest that is taken, in bytes (distribution specification, "Pushing Manifests").
-const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
 
 /// `http`, as far as requests are concerned.
 #[derive(Clone, Debug)]
@@ -58,4 +56,8 @@ pub struct Options {
     pub catalog_max_entries: usize,
     /// The most tags in one page, when a page is asked for.
     pub tags_max: usize,
+    /// How fast a body must come.
+    pub pace: Pace,
+    /// The largest manifest that is taken, in bytes.
+    pub manifest_limit: usize,
 }

@@ -7,6 +7,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use super::Options;
 use super::access::Gate;
 use super::audit::RecentLogins;
+use super::body::Pace;
 use super::client_addr::Proxies;
 use super::location::Locations;
 use super::middleware::RequestIds;
@@ -26,6 +27,8 @@ pub struct AppState {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) catalog_max_entries: usize,
     pub(super) tags_max: usize,
+    pub(super) pace: Pace,
+    pub(super) manifest_limit: usize,
     pub(super) access_log: Option<LineWriter>,
     pub(super) audit: AuditLog,
     pub(super) recent_logins: RecentLogins,
@@ -55,6 +58,8 @@ impl AppState {
             headers: headers(&options.headers)?,
             catalog_max_entries: options.catalog_max_entries,
             tags_max: options.tags_max,
+            pace: options.pace,
+            manifest_limit: options.manifest_limit,
             access_log,
             audit,
             recent_logins: RecentLogins::new(),

@@ -1,6 +1,7 @@
 //! What requests ask of the store: nothing that tells what is hidden from what is not there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::test::{TestRequest, init_service};
@@ -12,7 +13,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use self::routes::{Names, Need, Route, routes};
-use super::{AppState, Options, app};
+use super::{AppState, Options, Pace, app};
 use crate::auth::{self, Authenticator, HtpasswdOptions, LoginLimits, Pattern, Rule, Rules, TokenRealm, TokenServiceOptions, Who};
 use crate::oci::media_type::OCI_MANIFEST;
 use crate::oci::{Algorithm, Digest};
@@ -52,7 +53,7 @@ impl Bench {
             realm: None,
             service: "us".into(),
             issuer: "us".into(),
-            expiration: std::time::Duration::from_secs(300),
+            expiration: Duration::from_secs(300),
         };
         let options = auth::Options::Htpasswd(HtpasswdOptions {
             realm: "realm".into(),
@@ -70,6 +71,8 @@ impl Bench {
         let rules = registry::Options { delete: Deletion::Enabled, mode: Mode::ReadWrite, upload_purging: None };
         let registry = Registry::new(Arc::new(store.clone()), rules);
         let options = Options {
+            pace: Pace { stall: Duration::from_secs(30), min_rate: 0 },
+            manifest_limit: 1 << 22,
             prefix: "/".into(),
             host: None,
             relative_urls: true,

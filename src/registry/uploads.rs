@@ -24,9 +24,6 @@ use crate::storage::{Content, Upload, layout};
 /// How many bytes are gathered before they are hashed and written.
 const PIECE: usize = 256 * 1024;
 
-/// How long a body may pause: a client that is gone without a word must not keep the next one from its upload.
-const STALL: Duration = Duration::from_secs(60);
-
 /// How many bytes are hashed before others get their turn: some 30 µs, or 200 µs without instructions for it.
 const HASHED_AT_ONCE: usize = 64 * 1024;
 
@@ -225,7 +222,7 @@ impl Session {
         &self.status
     }
 
-    /// Appends a body. While one piece is hashed and written the next one is received. What was received before an error is kept.
+    /// Appends a body, for whose pace the caller cares. While one piece is hashed and written the next one is received. What was received before an error is kept.
     pub async fn append<S, E>(mut self, mut body: S) -> Result<Self, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
@@ -288,11 +285,10 @@ where
 {
     let mut piece = Piece::default();
     let end = loop {
-        match tokio::time::timeout(STALL, body.next()).await {
-            Ok(Some(Ok(bytes))) => piece.push(bytes),
-            Ok(Some(Err(error))) => break Some(Err(Error::BodyBroken(error.to_string()))),
-            Ok(None) => break Some(Ok(())),
-            Err(_) => break Some(Err(Error::BodyBroken("nothing more comes".to_owned()))),
+        match body.next().await {
+            Some(Ok(bytes)) => piece.push(bytes),
+            Some(Err(error)) => break Some(Err(Error::BodyBroken(error.to_string()))),
+            None => break Some(Ok(())),
         }
         if piece.len() >= PIECE {
             break None;

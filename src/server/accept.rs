@@ -16,24 +16,17 @@ use actix_server::GracefulShutdownSignal;
 use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web::Data;
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::clocked::{Clocked, Clocks};
+use super::clocked::Clocked;
+use crate::config::{ConnectionLimits, Timeouts};
 use crate::http::{self, AppState, ConnectionInfo, Scheme};
 use crate::tls::Certificate;
-
-/// How long a client may take to shake hands.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a client may take for the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long a connection is kept open for the next request.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How much of an answer is gathered before it is written: less than a piece of a blob, so that one piece is gathered and not two.
 const WRITE_BUFFER: usize = 64 * 1024;
@@ -44,14 +37,19 @@ pub(super) struct Connections {
     state: Data<AppState>,
     certificate: Option<Arc<Certificate>>,
     seats: Seats,
-    clocks: Clocks,
+    timeouts: Timeouts,
     stopping: GracefulShutdownSignal,
 }
 
 impl Connections {
-    /// Without limits on seats or clocks.
-    pub(super) fn new(state: Data<AppState>, certificate: Option<Arc<Certificate>>, stopping: GracefulShutdownSignal) -> Self {
-        Self { state, certificate, seats: Seats::unlimited(), clocks: Clocks::default(), stopping }
+    pub(super) fn new(
+        state: Data<AppState>,
+        certificate: Option<Arc<Certificate>>,
+        limits: &ConnectionLimits,
+        stopping: GracefulShutdownSignal,
+    ) -> Self {
+        let seats = Seats::new(limits.total, limits.per_address, limits.exempt.clone());
+        Self { state, certificate, seats, timeouts: limits.timeouts, stopping }
     }
 
     /// What a listener makes of each connection: the whole way from the accepted socket to the routes.
@@ -67,8 +65,8 @@ impl Connections {
                     let signal = stopping.clone();
                     async move { signal.notified().await }
                 })
-                .keep_alive(KEEP_ALIVE)
-                .client_request_timeout(HEAD_TIMEOUT)
+                .keep_alive(connections.timeouts.idle)
+                .client_request_timeout(connections.timeouts.header)
                 .h1_write_buffer_size(WRITE_BUFFER)
                 .on_connect_ext(|io: &Connection<S>, data| {
                     data.insert(io.info());
@@ -90,9 +88,9 @@ impl Connections {
             return Err(());
         };
         socket.prepare();
-        let stream = Clocked::new(socket, self.clocks, seat);
+        let stream = Clocked::new(socket, self.timeouts.stall, seat);
         let connection = match &self.certificate {
-            Some(certificate) => shake_hands(certificate, stream, peer).await?,
+            Some(certificate) => shake_hands(certificate, stream, peer, self.timeouts.handshake).await?,
             None => Connection::Plain(stream, ConnectionInfo { peer, scheme: Scheme::Http, certificate_user: None }),
         };
         Ok((connection, peer))
@@ -100,8 +98,13 @@ impl Connections {
 }
 
 /// The handshake, and who the client's certificate is: worked out once, as neither version of TLS changes it later.
-async fn shake_hands<S: Socket>(certificate: &Certificate, stream: Clocked<S>, peer: Option<SocketAddr>) -> Result<Connection<S>, ()> {
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(certificate.config()).accept(stream)).await {
+async fn shake_hands<S: Socket>(
+    certificate: &Certificate,
+    stream: Clocked<S>,
+    peer: Option<SocketAddr>,
+    patience: Duration,
+) -> Result<Connection<S>, ()> {
+    match tokio::time::timeout(patience, TlsAcceptor::from(certificate.config()).accept(stream)).await {
         Ok(Ok(stream)) => {
             let certificate_user = certificate.client_user(stream.get_ref().1.peer_certificates());
             Ok(Connection::Tls(Box::new(stream), ConnectionInfo { peer, scheme: Scheme::Https, certificate_user }))
@@ -214,6 +217,8 @@ pub(super) struct Seats {
     taken: Arc<Mutex<Taken>>,
     total: usize,
     per_address: usize,
+    /// Whose connections count in all only: behind a proxy stands everybody.
+    exempt: Vec<IpNet>,
 }
 
 #[derive(Debug, Default)]
@@ -230,17 +235,14 @@ pub(super) struct Seat {
 }
 
 impl Seats {
-    pub(super) fn unlimited() -> Self {
-        Self::new(usize::MAX, usize::MAX)
-    }
-
-    pub(super) fn new(total: usize, per_address: usize) -> Self {
-        Self { taken: Arc::default(), total, per_address }
+    pub(super) fn new(total: usize, per_address: usize, exempt: Vec<IpNet>) -> Self {
+        Self { taken: Arc::default(), total, per_address, exempt }
     }
 
     /// Takes a seat for a connection from an address, if one is free. A peer without an address counts in all only.
     pub(super) fn take(&self, address: Option<IpAddr>) -> Option<Seat> {
         let address = address.map(|address| address.to_canonical());
+        let address = address.filter(|address| !self.exempt.iter().any(|network| network.contains(address)));
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.total >= self.total {
             return None;
@@ -284,14 +286,17 @@ mod tests {
 
     #[test]
     fn seats_are_counted_in_all_and_per_address_and_given_back() {
-        let seats = Seats::new(3, 2);
+        let seats = Seats::new(3, 2, vec!["192.0.2.8/30".parse().unwrap()]);
         let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let first = seats.take(Some(one)).unwrap();
         let second = seats.take(Some("::ffff:192.0.2.1".parse().unwrap())).unwrap();
         assert!(seats.take(Some(one)).is_none());
         let third = seats.take(Some(other)).unwrap();
         assert!(seats.take(None).is_none());
-        drop((first, second, third));
+        drop(third);
+        let exempt = ["192.0.2.8", "192.0.2.8", "192.0.2.8"].map(|text| seats.take(Some(text.parse().unwrap())));
+        assert_eq!(exempt.map(|seat| seat.is_some()), [true, false, false], "who is exempt counts in all");
+        drop((first, second));
         assert_eq!(seats.taken.lock().unwrap().total, 0);
         assert!(seats.taken.lock().unwrap().by_address.is_empty());
         assert!(seats.take(Some(one)).is_some());
@@ -317,10 +322,10 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (accepted, peer) = listener.accept().await.unwrap();
-            let stream = Clocked::new(accepted, Clocks::default(), Seats::unlimited().take(None).unwrap());
+            let stream = Clocked::new(accepted, Duration::from_secs(30), Seats::new(1, 1, Vec::new()).take(None).unwrap());
             let connector = TlsConnector::from(Arc::new(config));
             let connecting = connector.connect(ServerName::try_from("build.example").unwrap(), socket);
-            let (connection, connected) = tokio::join!(shake_hands(&certificate, stream, Some(peer)), connecting);
+            let (connection, connected) = tokio::join!(shake_hands(&certificate, stream, Some(peer), Duration::from_secs(30)), connecting);
             connected.unwrap();
             let info = connection.unwrap_or_else(|()| panic!("the handshake failed")).info();
             assert_eq!((info.peer, info.scheme, info.certificate_user.as_deref()), (Some(peer), Scheme::Https, expected));

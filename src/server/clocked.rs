@@ -1,8 +1,9 @@
 //! A stream that watches its peer.
 //!
-//! Both clocks run only while an operation waits for the peer, and start anew with each byte that moves. They sit below TLS: above
-//! it a stalled reader is not seen, since the TLS layer takes in what it cannot send. Vectored writes are passed on, or each TLS
-//! record would be a system call of its own.
+//! The clock runs only while a write waits for the peer, and starts anew with each byte that moves. It sits below TLS: above it a
+//! stalled reader is not seen, since the TLS layer takes in what it cannot send. Vectored writes are passed on, or each TLS
+//! record would be a system call of its own. Reads have no clock here, where nobody knows whether anything should come: the
+//! head of a request, a body and the time between two requests are watched where they are read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,43 +15,32 @@ use tokio::time::{Instant, Sleep};
 
 use super::accept::Seat;
 
-/// How long a peer may let us wait; `None`: for ever.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Clocks {
-    pub(super) read: Option<Duration>,
-    pub(super) write: Option<Duration>,
-}
-
 /// A stream with its clocks, and the seat that its connection takes.
 #[derive(Debug)]
 pub(super) struct Clocked<S> {
     stream: S,
-    reading: Clock,
     writing: Clock,
     _seat: Seat,
 }
 
 impl<S> Clocked<S> {
-    pub(super) fn new(stream: S, clocks: Clocks, seat: Seat) -> Self {
-        Self { stream, reading: Clock::new(clocks.read), writing: Clock::new(clocks.write), _seat: seat }
+    /// `stall` is how long the peer may take nothing.
+    pub(super) fn new(stream: S, stall: Duration, seat: Seat) -> Self {
+        Self { stream, writing: Clock { limit: stall, alarm: None, is_running: false }, _seat: seat }
     }
 }
 
 #[derive(Debug)]
 struct Clock {
-    limit: Option<Duration>,
+    limit: Duration,
     alarm: Option<Pin<Box<Sleep>>>,
     is_running: bool,
 }
 
 impl Clock {
-    fn new(limit: Option<Duration>) -> Self {
-        Self { limit, alarm: None, is_running: false }
-    }
-
     /// Looks at what an operation came to: stops when it is done, runs on while it waits, and ends the wait when time is up.
     fn watch<T>(&mut self, outcome: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let Some(limit) = self.limit else { return outcome };
+        let limit = self.limit;
         if outcome.is_ready() {
             self.is_running = false;
             return outcome;
@@ -67,9 +57,7 @@ impl Clock {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
-        this.reading.watch(outcome, context)
+        Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
     }
 }
 
@@ -108,47 +96,38 @@ mod tests {
     use super::super::accept::Seats;
     use super::*;
 
-    fn clocked<S>(stream: S, limit: Option<Duration>) -> Clocked<S> {
-        let seat = Seats::unlimited().take(None).unwrap();
-        Clocked::new(stream, Clocks { read: limit, write: limit }, seat)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_sends_nothing_is_cut_off() {
-        let (ours, _theirs) = tokio::io::duplex(8);
-        let mut stream = clocked(ours, Some(Duration::from_secs(30)));
-        assert_eq!(stream.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    fn clocked<S>(stream: S) -> Clocked<S> {
+        let seat = Seats::new(1, 1, Vec::new()).take(None).unwrap();
+        Clocked::new(stream, Duration::from_secs(30), seat)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_is_cut_off() {
         let (ours, _theirs) = tokio::io::duplex(8);
-        let mut stream = clocked(ours, Some(Duration::from_secs(30)));
-        assert_eq!(stream.write_all(&[0; 100]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(clocked(ours).write_all(&[0; 100]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_peer_that_goes_on_is_not() {
         let (ours, mut theirs) = tokio::io::duplex(1);
-        let mut stream = clocked(ours, Some(Duration::from_secs(30)));
-        let sender = tokio::spawn(async move {
+        let mut stream = clocked(ours);
+        let receiver = tokio::spawn(async move {
             for _ in 0..10 {
                 tokio::time::advance(Duration::from_secs(20)).await;
-                theirs.write_u8(1).await.unwrap();
+                theirs.read_u8().await.unwrap();
             }
             theirs
         });
-        let mut bytes = [0; 10];
-        stream.read_exact(&mut bytes).await.unwrap();
-        sender.await.unwrap();
+        stream.write_all(&[1; 10]).await.unwrap();
+        receiver.await.unwrap();
     }
 
     #[tokio::test]
-    async fn without_limits_nothing_is_armed() {
+    async fn a_peer_that_keeps_up_arms_nothing() {
         let (ours, mut theirs) = tokio::io::duplex(8);
-        let mut stream = clocked(ours, None);
-        theirs.write_u8(7).await.unwrap();
-        assert_eq!(stream.read_u8().await.unwrap(), 7);
-        assert!(stream.reading.alarm.is_none());
+        let mut stream = clocked(ours);
+        stream.write_u8(7).await.unwrap();
+        assert_eq!(theirs.read_u8().await.unwrap(), 7);
+        assert!(stream.writing.alarm.is_none());
     }
 }

@@ -97,7 +97,8 @@ impl Server {
             .workers(workers())
             .worker_max_blocking_threads(BLOCKING_THREADS)
             .shutdown_timeout(config.drain_timeout.as_secs());
-        let connections = Connections::new(state, certificate.clone(), builder.graceful_shutdown_signal());
+        let stopping = builder.graceful_shutdown_signal();
+        let connections = Connections::new(state, certificate.clone(), &config.connections, stopping);
         let mut addresses = Vec::new();
         match &config.listen {
             Listen::Tcp(address) => {

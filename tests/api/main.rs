@@ -13,6 +13,7 @@ mod client_certificates;
 mod errors;
 mod foreign;
 mod hostile;
+mod limits;
 mod machine_tokens;
 mod manifests;
 mod options;

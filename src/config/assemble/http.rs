@@ -49,6 +49,8 @@ impl Rules<'_> {
             trusted_proxies: self.trusted_proxies(),
             catalog_max_entries: self.page("catalog.maxentries"),
             tags_max: self.tags_max(),
+            pace: self.pace(),
+            manifest_limit: self.manifest_limit(),
         }
     }
 

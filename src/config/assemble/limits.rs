@@ -1,10 +1,15 @@
 //! The rules of `limits`.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use super::Rules;
 use crate::auth::LoginLimits;
-use crate::config::scalar;
+use crate::config::{ConnectionLimits, Timeouts, scalar};
+use crate::http::Pace;
+
+/// The largest manifest that every registry takes (distribution specification, "Pushing Manifests").
+const MANIFEST: u64 = 4 * 1024 * 1024;
 
 impl Rules<'_> {
     pub(super) fn logins(&mut self) -> LoginLimits {
@@ -25,5 +30,63 @@ impl Rules<'_> {
             }),
         };
         LoginLimits { period, burst, exempt: self.networks("limits.exempt").unwrap_or(usual.exempt) }
+    }
+
+    pub(super) fn connections(&mut self) -> ConnectionLimits {
+        ConnectionLimits {
+            total: self.number("limits.connections.total", 10_000),
+            per_address: self.number("limits.connections.peraddress", 500),
+            exempt: self.networks("limits.exempt").unwrap_or_else(|| LoginLimits::default().exempt),
+            timeouts: Timeouts {
+                handshake: self.timeout("handshake", 5),
+                header: self.timeout("header", 10),
+                idle: self.timeout("idle", 60),
+                stall: self.timeout("stall", 30),
+            },
+        }
+    }
+
+    pub(super) fn pace(&mut self) -> Pace {
+        let min_rate = match self.settings.text("limits.minrate").map(scalar::byte_rate) {
+            None => 1024,
+            Some(Some(rate)) => rate,
+            Some(None) => {
+                self.problem("limits.minrate", "is not a rate of bytes; write one such as 1KiB/s, or 0 for none");
+                0
+            }
+        };
+        Pace { stall: self.timeout("stall", 30), min_rate }
+    }
+
+    pub(super) fn manifest_limit(&mut self) -> usize {
+        let size = match self.settings.text("limits.manifestsize").map(scalar::size) {
+            None => MANIFEST,
+            Some(Some(size)) if size > 0 => size,
+            Some(_) => {
+                self.problem("limits.manifestsize", "is not a size; write one such as 4MiB");
+                MANIFEST
+            }
+        };
+        usize::try_from(size).unwrap_or(usize::MAX)
+    }
+
+    fn number(&mut self, key: &str, usual: usize) -> usize {
+        let Some(number) = self.settings.integer(key) else { return usual };
+        usize::try_from(number).ok().filter(|number| *number > 0).unwrap_or_else(|| {
+            self.problem(key, "must be 1 or more");
+            usual
+        })
+    }
+
+    fn timeout(&mut self, name: &str, seconds: u64) -> Duration {
+        let key = format!("limits.timeouts.{name}");
+        let usual = Duration::from_secs(seconds);
+        match self.settings.duration(&key) {
+            Some(time) if time < Duration::from_secs(1) => {
+                self.problem(&key, "must be 1s or more, or honest clients are cut off");
+                usual
+            }
+            other => other.unwrap_or(usual),
+        }
     }
 }

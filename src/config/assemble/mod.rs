@@ -29,6 +29,7 @@ pub(super) fn assemble(file: &str, settings: &Settings, report: &mut Report) -> 
         tls: rules.tls(),
         auth: rules.auth(&state),
         telemetry: rules.telemetry(),
+        connections: rules.connections(),
         storage,
         state,
     }

@@ -52,19 +52,18 @@ const LIMITS: &[Key] = &[
     Key::missing("writes", Section(BUCKET), NO_LIMITS),
     Key::honoured("logins", Section(&[Key::honoured("rate", Text), Key::honoured("burst", Integer)])),
     Key::honoured("exempt", Texts),
-    Key::missing("connections", Section(&[Key::moot("total", Integer), Key::moot("peraddress", Integer)]), NO_LIMITS),
-    Key::missing(
+    Key::honoured("connections", Section(&[Key::honoured("total", Integer), Key::honoured("peraddress", Integer)])),
+    Key::honoured(
         "timeouts",
         Section(&[
-            Key::moot("handshake", Duration),
-            Key::moot("header", Duration),
-            Key::moot("idle", Duration),
-            Key::moot("stall", Duration),
+            Key::honoured("handshake", Duration),
+            Key::honoured("header", Duration),
+            Key::honoured("idle", Duration),
+            Key::honoured("stall", Duration),
         ]),
-        "these times cannot be chosen yet; the built-in ones hold",
     ),
-    Key::missing("minrate", Text, NO_LIMITS),
-    Key::missing("manifestsize", Text, "the limit cannot be chosen yet; it is 4 MiB").default("4MiB"),
+    Key::honoured("minrate", Text),
+    Key::honoured("manifestsize", Text),
     Key::missing("blobsize", Text, NO_LIMITS).default("0"),
     Key::missing("reserve", Text, "no part of the disk is kept free yet"),
 ];

@@ -1,0 +1,118 @@
+//! What slow, many and large requests come to.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::harness::{OCI_INDEX, Setup, pipe};
+
+/// Longer than any timeout of these tests.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn impatient() -> Setup {
+    Setup::open().plain().set("limits", json!({"timeouts": {"handshake": "1s", "header": "1s", "idle": "1s", "stall": "1s"}}))
+}
+
+/// Whether the server ends a connection on which this was sent, and what it said.
+async fn ends(stream: &mut TcpStream, bytes: &[u8]) -> String {
+    stream.write_all(bytes).await.unwrap();
+    let mut said = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut said)).await.unwrap_or_else(|_| panic!("the connection stays open")).ok();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_and_a_connection_without_requests_are_cut_off() {
+    let registry = impatient().start().await;
+    for bytes in [&b"GET /v2/ HTTP/1.1\r\nHost: x\r\n"[..], b"GET", b""] {
+        let mut stream = TcpStream::connect(registry.address).await.unwrap();
+        let said = ends(&mut stream, bytes).await;
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");
+    }
+    let mut stream = TcpStream::connect(registry.address).await.unwrap();
+    let said = ends(&mut stream, b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_go_on_is_cut_off() {
+    let mut setup = impatient();
+    setup.is_tls = true;
+    let registry = setup.set("http.tls", json!({"certificate": "DIR/tls.crt", "key": "DIR/tls.key"})).start().await;
+    let mut stream = TcpStream::connect(registry.address).await.unwrap();
+    assert_eq!(ends(&mut stream, b"\x16\x03\x01").await, "");
+}
+
+#[tokio::test]
+async fn a_body_that_stands_still_ends_and_its_upload_can_go_on() {
+    let registry = impatient().start().await;
+    let client = registry.client();
+    let location = client.begin("a").await;
+    let (sender, body) = pipe();
+    sender.send(Bytes::from_static(b"some")).unwrap();
+    client.patch(&location).body(body).send().await.refuses(400, "SIZE_INVALID");
+    drop(sender);
+    let status = client.get(location.split('?').next().unwrap()).send().await.is(204);
+    assert_eq!(status.header("range"), "0-3");
+    client.patch(status.location()).body("thing").send().await.is(202);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_given_up() {
+    let registry = impatient().start().await;
+    let digest = registry.client().push_blob("a", vec![7; 64 << 20]).await;
+    let mut stream = TcpStream::connect(registry.address).await.unwrap();
+    stream.write_all(format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+    // Nothing is read until the server has gone: then what lies in the socket's buffers is all there is.
+    let gone = async {
+        let mut probe = [0; 1];
+        loop {
+            stream.ready(tokio::io::Interest::WRITABLE).await.unwrap();
+            if stream.try_write(b"\r\n").is_err() {
+                return stream.read(&mut probe).await;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, gone).await.unwrap_or_else(|_| panic!("the server waits for ever")).ok();
+}
+
+#[tokio::test]
+async fn connections_have_their_seats() {
+    let limits = json!({"connections": {"total": 3, "peraddress": 2}, "exempt": []});
+    let registry = Setup::open().plain().set("limits", limits).start().await;
+    let request = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(registry.address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        assert!(stream.read(&mut [0; 64]).await.unwrap() > 0);
+        open.push(stream);
+    }
+    let mut third = TcpStream::connect(registry.address).await.unwrap();
+    // The server may close before it has read what was sent.
+    let _ = third.write_all(request).await;
+    assert_eq!(timeout(PATIENCE, third.read(&mut [0; 64])).await.unwrap().unwrap_or_default(), 0);
+    open.pop();
+    crate::harness::eventually(async || {
+        let mut stream = TcpStream::connect(registry.address).await.unwrap();
+        stream.write_all(request).await.is_ok() && stream.read(&mut [0; 64]).await.is_ok_and(|count| count > 0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_limit_of_manifests_can_be_chosen() {
+    let registry = Setup::open().set("limits", json!({"manifestsize": "1KiB"})).start().await;
+    let manifest = |length: usize| {
+        let empty = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).to_string();
+        format!("{empty}{}", " ".repeat(length - empty.len()))
+    };
+    registry.client().push_manifest("a", "1", OCI_INDEX, manifest(1024)).await.is(201);
+    let refused = registry.client().push_manifest("a", "2", OCI_INDEX, manifest(1025)).await.refuses(413, "MANIFEST_INVALID");
+    assert_eq!(refused.json()["errors"][0]["detail"]["limit"], 1024);
+}
