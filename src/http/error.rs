@@ -232,6 +232,14 @@ fn answer_of_registry(error: &registry::Error) -> Answer {
         Refusal::OutOfOrder { stands_at, .. } => {
             answer(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid).with(json!({"offset": stands_at}))
         }
+        Refusal::BlobTooLarge { limit } => {
+            let answer = answer(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid).with(json!({"limit": limit}));
+            answer.saying("the blob is larger than this registry takes")
+        }
+        Refusal::DiskReserved { .. } => {
+            let answer = answer(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable);
+            answer.saying("the registry's disk is nearly full: nothing can be pushed until space is freed; pulls go on")
+        }
         Refusal::BodyBroken(_) => answer(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
         Refusal::TagExists(tag) => {
             let answer = answer(StatusCode::FORBIDDEN, ErrorCode::Denied).with(json!({"tag": tag.as_str()}));
@@ -310,6 +318,8 @@ mod tests {
             (Refusal::UploadBusy(id), 416, "RANGE_INVALID"),
             (Refusal::OutOfOrder { stands_at: 1, begins_at: 2 }, 416, "RANGE_INVALID"),
             (Refusal::BodyBroken(String::new()), 400, "SIZE_INVALID"),
+            (Refusal::BlobTooLarge { limit: 1 }, 413, "SIZE_INVALID"),
+            (Refusal::DiskReserved { free: 1, reserve: 2 }, 507, "UNAVAILABLE"),
             (Refusal::TagExists("1".parse().unwrap()), 403, "DENIED"),
             (Refusal::DeletionDisabled, 405, "UNSUPPORTED"),
             (Refusal::ReadOnly, 405, "UNSUPPORTED"),

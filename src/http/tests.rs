@@ -17,7 +17,7 @@ use super::{AppState, Options, Pace, app};
 use crate::auth::{self, Authenticator, HtpasswdOptions, LoginLimits, Pattern, Rule, Rules, TokenRealm, TokenServiceOptions, Who};
 use crate::oci::media_type::OCI_MANIFEST;
 use crate::oci::{Algorithm, Digest};
-use crate::registry::{self, Deletion, Mode, Registry};
+use crate::registry::{self, Deletion, Mode, Registry, Reserve};
 use crate::storage::Filesystem;
 use crate::storage::faults::Faults;
 use crate::telemetry::{AuditLog, AuditOutput};
@@ -68,7 +68,13 @@ impl Bench {
         let authenticator = Authenticator::open(&options, b"secret").await.unwrap();
         let store = Filesystem::open(&crate::storage::Options { root_directory: at("data") }).await.unwrap();
         let store = Faults::around(Arc::new(store));
-        let rules = registry::Options { delete: Deletion::Enabled, mode: Mode::ReadWrite, upload_purging: None };
+        let rules = registry::Options {
+            delete: Deletion::Enabled,
+            mode: Mode::ReadWrite,
+            upload_purging: None,
+            largest_blob: None,
+            reserve: Reserve::Bytes(0),
+        };
         let registry = Registry::new(Arc::new(store.clone()), rules);
         let options = Options {
             pace: Pace { stall: Duration::from_secs(30), min_rate: 0 },

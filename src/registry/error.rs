@@ -46,6 +46,20 @@ pub enum Error {
         /// The offset that the client named.
         begins_at: u64,
     },
+    /// The blob is larger than is taken.
+    #[error("the blob is larger than {limit} bytes")]
+    BlobTooLarge {
+        /// The most bytes that are taken.
+        limit: u64,
+    },
+    /// The disk is so full that no upload may begin.
+    #[error("{free} bytes are free on the disk, and {reserve} are kept free")]
+    DiskReserved {
+        /// What is free.
+        free: u64,
+        /// What uploads must leave free.
+        reserve: u64,
+    },
     /// The body ended in an error before its end.
     #[error("the body broke off: {0}")]
     BodyBroken(String),

@@ -15,6 +15,7 @@ mod locks;
 mod manifests;
 mod purge;
 mod referrers;
+mod room;
 mod tags;
 mod uploads;
 
@@ -30,11 +31,13 @@ pub use self::blobs::{Blob, MountSource};
 pub use self::error::Error;
 pub use self::manifests::{ManifestPush, PushedManifest, StoredManifest, TagMode};
 pub use self::purge::PurgeReport;
+pub use self::room::Reserve;
 pub use self::uploads::{Session, UploadStatus};
 
 use self::locks::Locks;
 use self::manifests::ManifestCache;
 use self::referrers::Examined;
+use self::room::LastLook;
 use self::uploads::Uploads;
 use crate::oci::Name;
 use crate::storage::Storage;
@@ -51,6 +54,10 @@ pub struct Options {
     pub mode: Mode,
     /// When abandoned uploads are removed; `None`: never.
     pub upload_purging: Option<UploadPurging>,
+    /// The largest blob that is taken, in bytes; `None`: any.
+    pub largest_blob: Option<u64>,
+    /// How much of the disk stays free of uploads.
+    pub reserve: Reserve,
 }
 
 /// `storage.delete.enabled`.
@@ -117,6 +124,7 @@ pub struct Registry {
     uploads: Uploads,
     manifests: ManifestCache,
     examined: Examined,
+    last_look: LastLook,
 }
 
 impl Registry {
@@ -129,6 +137,7 @@ impl Registry {
             uploads: Uploads::default(),
             manifests: ManifestCache::default(),
             examined: Examined::default(),
+            last_look: LastLook::default(),
         })
     }
 

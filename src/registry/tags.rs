@@ -93,7 +93,7 @@ mod tests {
     use bytes::Bytes;
 
     use crate::oci::{Algorithm, Digest, MediaType, Reference, Tag};
-    use crate::registry::{Deletion, ManifestPush, Mode, Options, Registry, Repository, TagMode};
+    use crate::registry::{Deletion, ManifestPush, Mode, Options, Registry, Repository, Reserve, TagMode};
     use crate::storage::{self, Durability, Filesystem, layout};
 
     const EMPTY_INDEX: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
@@ -101,7 +101,13 @@ mod tests {
 
     async fn repository(directory: &tempfile::TempDir) -> Repository {
         let storage = Filesystem::open(&storage::Options { root_directory: directory.path().to_owned() }).await.unwrap();
-        let options = Options { delete: Deletion::Enabled, mode: Mode::ReadWrite, upload_purging: None };
+        let options = Options {
+            delete: Deletion::Enabled,
+            mode: Mode::ReadWrite,
+            upload_purging: None,
+            largest_blob: None,
+            reserve: Reserve::Bytes(0),
+        };
         Registry::new(Arc::new(storage), options).repository("a/b".parse().unwrap())
     }
 

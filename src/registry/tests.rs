@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Deletion, Error, ManifestPush, Mode, Options, PurgeEffect, Registry, Repository, TagMode, UploadPurging};
+use super::{Deletion, Error, ManifestPush, Mode, Options, PurgeEffect, Registry, Repository, Reserve, TagMode, UploadPurging};
 use crate::oci::media_type::OCI_MANIFEST;
 use crate::oci::{Algorithm, Digest, Reference};
 use crate::storage::faults::Faults;
@@ -29,7 +29,13 @@ impl Store {
         let directory = tempfile::tempdir().unwrap();
         let options = crate::storage::Options { root_directory: directory.path().to_owned() };
         let faults = Faults::around(Arc::new(Filesystem::open(&options).await.unwrap()));
-        let rules = Options { delete: Deletion::Enabled, mode: Mode::ReadWrite, upload_purging: None };
+        let rules = Options {
+            delete: Deletion::Enabled,
+            mode: Mode::ReadWrite,
+            upload_purging: None,
+            largest_blob: None,
+            reserve: Reserve::Bytes(0),
+        };
         let registry = Registry::new(Arc::new(faults.clone()), rules);
         Self { faults, registry, _directory: directory }
     }

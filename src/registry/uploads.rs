@@ -118,6 +118,7 @@ impl Repository {
     /// Begins an upload.
     pub async fn begin_upload(&self, now: OffsetDateTime) -> Result<Session, Error> {
         self.ensure_writable()?;
+        self.registry.ensure_room().await?;
         let lease = self.registry.uploads.lease(Uuid::new_v4())?;
         let started_at = now.replace_nanosecond(0).unwrap_or(now);
         let text = started_at.format(&Rfc3339).expect("a time of this era has an RFC 3339 form");
@@ -222,7 +223,7 @@ impl Session {
         &self.status
     }
 
-    /// Appends a body, for whose pace the caller cares. While one piece is hashed and written the next one is received. What was received before an error is kept.
+    /// Appends a body, for whose pace the caller cares. Past the largest size the upload is gone. While one piece is hashed and written the next one is received. What was received before an error is kept.
     pub async fn append<S, E>(mut self, mut body: S) -> Result<Self, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
@@ -232,6 +233,10 @@ impl Session {
         loop {
             let Gathered { piece, end } = gathered;
             self.status.offset += piece.len() as u64;
+            if let Some(limit) = self.repository.registry.options.largest_blob.filter(|limit| self.status.offset > *limit) {
+                self.repository.remove_upload(&self.writer.lease).await?;
+                return Err(Error::BlobTooLarge { limit });
+            }
             if let Some(end) = end {
                 if !piece.is_empty() {
                     self.writer = finish(self.writer.take_in(piece)).await?;

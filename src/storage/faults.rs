@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Content, Durability, Entry, Error, Key, Metadata, Storage, Upload, UploadKeys};
+use super::{Content, Durability, Entry, Error, Key, Metadata, Space, Storage, Upload, UploadKeys};
 
 /// Lets a number of changes through and refuses all later ones, as a crash or a full disk at that point would.
 #[derive(Clone)]
@@ -87,6 +87,10 @@ impl Storage for Faults {
     async fn delete(&self, key: &Key, durability: Durability) -> Result<(), Error> {
         self.spend(key)?;
         self.inner().delete(key, durability).await
+    }
+
+    async fn space(&self) -> Result<Option<Space>, Error> {
+        self.inner().space().await
     }
 }
 

@@ -47,6 +47,15 @@ pub struct Metadata {
     pub modified: SystemTime,
 }
 
+/// How large a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// In bytes.
+    pub total: u64,
+    /// What of it may still be written, in bytes.
+    pub free: u64,
+}
+
 /// Where an upload keeps what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadKeys {
@@ -106,6 +115,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Removes what lies at and below a key. `NotFound` where nothing did.
     async fn delete(&self, key: &Key, durability: Durability) -> Result<(), Error>;
+
+    /// How large the store is; `None` where it has no end.
+    async fn space(&self) -> Result<Option<Space>, Error>;
 }
 
 /// Bytes on their way into the store. Dropping it leaves the bytes for a later [`Storage::resume`].

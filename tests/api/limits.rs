@@ -116,3 +116,34 @@ async fn the_limit_of_manifests_can_be_chosen() {
     let refused = registry.client().push_manifest("a", "2", OCI_INDEX, manifest(1025)).await.refuses(413, "MANIFEST_INVALID");
     assert_eq!(refused.json()["errors"][0]["detail"]["limit"], 1024);
 }
+
+#[tokio::test]
+async fn a_blob_past_the_limit_is_refused_and_leaves_nothing() {
+    let registry = Setup::open().set("limits", json!({"blobsize": "1MiB"})).start().await;
+    let client = registry.client();
+    client.push_blob("a", vec![1; 1 << 20]).await;
+    let location = client.begin("a").await;
+    let refused = client.patch(&location).body(vec![1; (1 << 20) + 1]).send().await.refuses(413, "SIZE_INVALID");
+    assert_eq!(refused.json()["errors"][0]["detail"]["limit"], 1 << 20);
+    client.get(location.split('?').next().unwrap()).send().await.refuses(404, "BLOB_UPLOAD_UNKNOWN");
+    let location = client.begin("a").await;
+    let next = client.patch(&location).body(vec![1; 1 << 20]).send().await.is(202).location().to_owned();
+    client.patch(&next).body("x").send().await.refuses(413, "SIZE_INVALID");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_nearly_full_takes_no_uploads_but_serves_and_deletes() {
+    let mut registry = Setup::open().start().await;
+    let image = registry.client().push_image("a", "1", "one").await;
+    registry.stop().await;
+    // More than any disk of a test has free.
+    registry.setup = registry.setup.clone().set("limits", json!({"reserve": "1000000GiB"}));
+    registry.start_again().await;
+    let client = registry.client();
+    let refused = client.post("/v2/a/blobs/uploads/").send().await;
+    assert_eq!(refused.status, 507);
+    assert!(refused.json()["errors"][0]["message"].as_str().unwrap().contains("nearly full"), "{refused:?}");
+    assert_eq!(refused.json()["errors"][0]["code"], "UNAVAILABLE");
+    client.pull_image("a", "1", &image).await;
+    client.delete("/v2/a/manifests/1").send().await.is(202);
+}

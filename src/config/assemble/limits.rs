@@ -7,9 +7,12 @@ use super::Rules;
 use crate::auth::LoginLimits;
 use crate::config::{ConnectionLimits, Timeouts, scalar};
 use crate::http::Pace;
+use crate::registry::Reserve;
 
 /// The largest manifest that every registry takes (distribution specification, "Pushing Manifests").
 const MANIFEST: u64 = 4 * 1024 * 1024;
+
+const USUAL_RESERVE: Reserve = Reserve::Percent(5);
 
 impl Rules<'_> {
     pub(super) fn logins(&mut self) -> LoginLimits {
@@ -68,6 +71,24 @@ impl Rules<'_> {
             }
         };
         usize::try_from(size).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn largest_blob(&mut self) -> Option<u64> {
+        let size = self.settings.text("limits.blobsize").map(scalar::size)?;
+        if size.is_none() {
+            self.problem("limits.blobsize", "is not a size; write one such as 10GiB, or 0 for no limit");
+        }
+        size.filter(|size| *size > 0)
+    }
+
+    pub(super) fn reserve(&mut self) -> Reserve {
+        let Some(text) = self.settings.text("limits.reserve") else { return USUAL_RESERVE };
+        let percent = text.strip_suffix('%').map(|number| number.trim().parse::<u8>().ok().filter(|number| *number < 100));
+        let read = percent.map_or_else(|| scalar::size(text).map(Reserve::Bytes), |percent| percent.map(Reserve::Percent));
+        read.unwrap_or_else(|| {
+            self.problem("limits.reserve", "is neither a share of the disk nor a size; write one such as 5%, 20GiB or 0");
+            USUAL_RESERVE
+        })
     }
 
     fn number(&mut self, key: &str, usual: usize) -> usize {

@@ -52,6 +52,8 @@ impl Rules<'_> {
             delete: if on("storage.delete.enabled") { Deletion::Enabled } else { Deletion::Disabled },
             mode: if on("storage.maintenance.readonly.enabled") { Mode::ReadOnly } else { Mode::ReadWrite },
             upload_purging: self.upload_purging(),
+            largest_blob: self.largest_blob(),
+            reserve: self.reserve(),
         }
     }
 

@@ -64,8 +64,8 @@ const LIMITS: &[Key] = &[
     ),
     Key::honoured("minrate", Text),
     Key::honoured("manifestsize", Text),
-    Key::missing("blobsize", Text, NO_LIMITS).default("0"),
-    Key::missing("reserve", Text, "no part of the disk is kept free yet"),
+    Key::honoured("blobsize", Text),
+    Key::honoured("reserve", Text),
 ];
 
 const METRICS: &[Key] = &[Key::moot("enabled", Bool), Key::moot("path", Text), Key::moot("from", Texts), Key::moot("users", Texts)];

@@ -25,7 +25,7 @@ use self::cached::Answer;
 use self::content::Pool;
 use self::directories::Directories;
 use self::sessions::Sessions;
-use super::{Durability, Entry, EntryKind, Error, Key, Metadata, Options, Storage, Upload, UploadKeys, layout};
+use super::{Durability, Entry, EntryKind, Error, Key, Metadata, Options, Space, Storage, Upload, UploadKeys, layout};
 use crate::blocking;
 
 pub use self::content::Content;
@@ -235,6 +235,15 @@ impl Storage for Filesystem {
                 fs::remove_file(path)?;
             }
             if durability == Durability::Durable { tree.directories.settle_removal(path) } else { Ok(()) }
+        })
+        .await
+    }
+
+    async fn space(&self) -> Result<Option<Space>, Error> {
+        self.run(&layout::repositories(), |tree, _| {
+            let found = rustix::fs::fstatvfs(&tree.handle)?;
+            // What is kept for root is not ours to write.
+            Ok(Some(Space { total: found.f_blocks * found.f_frsize, free: found.f_bavail * found.f_frsize }))
         })
         .await
     }
