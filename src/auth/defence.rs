@@ -97,7 +97,7 @@ where
     /// Notes that a password from there is to be compared; its place in the queue. First those from where one was right before, then
     /// the others by how often they have tried of late.
     pub(super) fn enter(&self, source: Source) -> u32 {
-        let network = network_of(source);
+        let network = source.network();
         if source.is_in(&self.limits.exempt) || self.familiar.contains_key(&network) {
             return 0;
         }
@@ -106,7 +106,7 @@ where
 
     /// Notes that a password from there was right.
     pub(super) fn welcome(&self, source: Source) {
-        let network = network_of(source);
+        let network = source.network();
         // Most often it is known, and looking costs less than writing.
         if !self.familiar.contains_key(&network) {
             self.familiar.insert(network, ());
@@ -153,17 +153,9 @@ impl<C: Clock> Counter<C> {
     }
 }
 
-/// What is counted of an address: of IPv6 the network, since a host has all of its addresses.
-fn network_of(source: Source) -> IpAddr {
-    match source.address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
-    }
-}
-
 /// The counters of an attempt.
 fn keys(source: Source, user: &str) -> [Key; 2] {
-    let network = network_of(source);
+    let network = source.network();
     let mut name = [0; 16];
     name.copy_from_slice(&digest(&SHA256, user.as_bytes()).as_ref()[..16]);
     [Key::Address(network), Key::Pair(network, name)]

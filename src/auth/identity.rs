@@ -162,6 +162,14 @@ impl Source {
         Self { address, relay: Relay::None }
     }
 
+    /// What is counted as one: an IPv4 address, or the network of an IPv6 one, since a host has all of its addresses.
+    pub fn network(&self) -> IpAddr {
+        match self.address.to_canonical() {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        }
+    }
+
     /// Whether it lies in one of the networks. What an untrusted peer passes on is never local; what is not clear is nowhere.
     pub fn is_in(&self, networks: &[IpNet]) -> bool {
         let is_known = match self.relay {

@@ -11,6 +11,7 @@ use actix_web::http::header::{ALLOW, CONTENT_RANGE, HeaderName, RETRY_AFTER, WWW
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 
+use super::rate_limit::RateLimit;
 use crate::oci::ErrorCode;
 use crate::oci::reference::InvalidReference;
 use crate::registry;
@@ -38,6 +39,14 @@ pub enum Error {
     /// Too many wrong passwords came from there: the next is looked at when this time has passed.
     #[error("too many wrong passwords")]
     LoginsClosed(Duration),
+    /// The caller has made too many requests: the next is taken when this time has passed.
+    #[error("too many requests")]
+    RateLimited {
+        /// That time.
+        wait: Duration,
+        /// What the caller has used up.
+        limit: RateLimit,
+    },
     /// Whether a token of another issuer is good cannot be found out for now.
     #[error("the issuer's keys cannot be had")]
     IssuerUnavailable,
@@ -158,11 +167,8 @@ impl Error {
             Self::Hidden(name) => answer(StatusCode::NOT_FOUND, ErrorCode::NameUnknown).with(json!({"name": name})),
             Self::Denied => answer(StatusCode::FORBIDDEN, ErrorCode::Denied),
             Self::Busy => answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests).header(RETRY_AFTER, "1"),
-            Self::LoginsClosed(wait) => {
-                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                let answer = answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests);
-                answer.header(RETRY_AFTER, seconds.max(1).to_string()).saying("too many wrong passwords from your address")
-            }
+            Self::LoginsClosed(wait) => too_many(*wait).saying("too many wrong passwords from your address"),
+            Self::RateLimited { wait, limit } => too_many(*wait).with(json!({"limit": limit.text()})),
             Self::IssuerUnavailable => answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).header(RETRY_AFTER, "10"),
             Self::AuthenticationFailed | Self::Unguarded => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
             Self::NameInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
@@ -199,6 +205,12 @@ impl Error {
             tracing::debug!(error = %chain, status = status.as_u16(), "a request is refused");
         }
     }
+}
+
+/// 429 with the whole seconds after which there is room again.
+fn too_many(wait: Duration) -> Answer {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Answer::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests).header(RETRY_AFTER, seconds.max(1).to_string())
 }
 
 fn answer_of_registry(error: &registry::Error) -> Answer {
@@ -331,10 +343,12 @@ mod tests {
     }
 
     fn own() -> Vec<(Error, u16, &'static str)> {
+        let limit = RateLimit { period: Duration::from_secs(1), burst: std::num::NonZeroU32::MIN };
         vec![
             (Error::Unauthorized { challenge: None, detail: Vec::new() }, 401, "UNAUTHORIZED"),
             (Error::Hidden("a".into()), 404, "NAME_UNKNOWN"),
             (Error::LoginsClosed(Duration::from_millis(1500)), 429, "TOOMANYREQUESTS"),
+            (Error::RateLimited { wait: Duration::ZERO, limit }, 429, "TOOMANYREQUESTS"),
             (Error::IssuerUnavailable, 503, "UNAVAILABLE"),
             (Error::Denied, 403, "DENIED"),
             (Error::Busy, 429, "TOOMANYREQUESTS"),

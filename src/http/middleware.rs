@@ -18,11 +18,14 @@ use super::access::Asker;
 use super::audit::RequestId;
 use super::body::Body;
 use super::client_addr::is_host;
+use super::rate_limit::is_manifest;
 use super::{AppState, Error, audit};
 use crate::auth::{self, Caller};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
 
 /// Numbers requests: random at start, so that two runs do not share ids.
@@ -82,8 +85,26 @@ pub(super) async fn authenticate(
     let state = request.app_data::<Data<AppState>>().cloned();
     let Some(state) = state else { return Ok(request.into_response(Error::Unguarded.error_response())) };
     let asker = find_out(&state, request.request()).await;
+    let admitted = match &asker {
+        Ok(caller) => {
+            let source = state.proxies.client(request.request()).source();
+            state.limiter.admit(caller, source, request.method(), request.path())
+        }
+        // Answered with a refusal, which costs less than counting it.
+        Err(_) => Ok(None),
+    };
     request.extensions_mut().insert(Asker(asker));
+    let is_manifest = request.method() == Method::GET && is_manifest(request.path());
+    let allowance = match admitted {
+        Ok(allowance) => allowance.filter(|_| is_manifest),
+        Err(error) => return Ok(request.into_response(error.error_response())),
+    };
     let mut response = next.call(request).await?.map_into_boxed_body();
+    if let Some(allowance) = allowance {
+        let limit = HeaderValue::try_from(allowance.limit.text()).unwrap_or_else(|_| HeaderValue::from_static(""));
+        response.headers_mut().insert(RATE_LIMIT, limit);
+        response.headers_mut().insert(RATE_LIMIT_REMAINING, HeaderValue::from(allowance.remaining));
+    }
     for (name, value) in &state.headers {
         // The first value replaces what a handler or `observe` would set, the next ones stand beside it.
         response.headers_mut().append(name.clone(), value.clone());

@@ -18,6 +18,7 @@ mod manifests;
 mod middleware;
 mod ops;
 mod range;
+mod rate_limit;
 mod referrers;
 mod routes;
 mod state;
@@ -31,6 +32,7 @@ mod tests;
 pub use body::Pace;
 pub use client_addr::{ConnectionInfo, Scheme};
 pub use error::Error;
+pub use rate_limit::{RateLimit, RateLimits};
 pub use routes::app;
 pub use state::AppState;
 
@@ -60,4 +62,6 @@ pub struct Options {
     pub pace: Pace,
     /// The largest manifest that is taken, in bytes.
     pub manifest_limit: usize,
+    /// How many requests a caller may make.
+    pub rates: RateLimits,
 }

@@ -11,6 +11,7 @@ use super::body::Pace;
 use super::client_addr::Proxies;
 use super::location::Locations;
 use super::middleware::RequestIds;
+use super::rate_limit::Limiter;
 use super::upload_state::StateSigner;
 use crate::auth::Authenticator;
 use crate::registry::Registry;
@@ -29,6 +30,7 @@ pub struct AppState {
     pub(super) tags_max: usize,
     pub(super) pace: Pace,
     pub(super) manifest_limit: usize,
+    pub(super) limiter: Limiter,
     pub(super) access_log: Option<LineWriter>,
     pub(super) audit: AuditLog,
     pub(super) recent_logins: RecentLogins,
@@ -60,6 +62,7 @@ impl AppState {
             tags_max: options.tags_max,
             pace: options.pace,
             manifest_limit: options.manifest_limit,
+            limiter: Limiter::new(&options.rates),
             access_log,
             audit,
             recent_logins: RecentLogins::new(),

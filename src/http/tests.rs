@@ -13,7 +13,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use self::routes::{Names, Need, Route, routes};
-use super::{AppState, Options, Pace, app};
+use super::{AppState, Options, Pace, RateLimit, RateLimits, app};
 use crate::auth::{self, Authenticator, HtpasswdOptions, LoginLimits, Pattern, Rule, Rules, TokenRealm, TokenServiceOptions, Who};
 use crate::oci::media_type::OCI_MANIFEST;
 use crate::oci::{Algorithm, Digest};
@@ -21,6 +21,8 @@ use crate::registry::{self, Deletion, Mode, Registry, Reserve};
 use crate::storage::Filesystem;
 use crate::storage::faults::Faults;
 use crate::telemetry::{AuditLog, AuditOutput};
+
+const RATE: RateLimit = RateLimit { period: Duration::from_nanos(1), burst: std::num::NonZeroU32::MAX };
 
 #[expect(dead_code, reason = "the tests of the API use the rest")]
 #[path = "../../tests/api/routes.rs"]
@@ -79,6 +81,7 @@ impl Bench {
         let options = Options {
             pace: Pace { stall: Duration::from_secs(30), min_rate: 0 },
             manifest_limit: 1 << 22,
+            rates: RateLimits { reads: RATE, writes: RATE, exempt: Vec::new() },
             prefix: "/".into(),
             host: None,
             relative_urls: true,

@@ -147,3 +147,40 @@ async fn a_disk_that_is_nearly_full_takes_no_uploads_but_serves_and_deletes() {
     client.pull_image("a", "1", &image).await;
     client.delete("/v2/a/manifests/1").send().await.is(202);
 }
+
+#[tokio::test]
+async fn requests_are_limited_by_identity_first_and_by_address_for_nobody() {
+    let limits = json!({"exempt": [], "reads": {"rate": "1/h", "burst": 4}, "writes": {"rate": "1/h", "burst": 2}});
+    let registry = Setup::tokens().set("limits", limits).start().await;
+    let alice = registry.alice();
+    let location = alice.begin("a").await;
+    alice.begin("a").await;
+    let refused = alice.post("/v2/a/blobs/uploads/").send().await.refuses(429, "TOOMANYREQUESTS");
+    assert!((3000..=3600).contains(&refused.header("retry-after").parse::<u64>().unwrap()), "{refused:?}");
+    // An upload under way goes on, whatever is used up.
+    let digest = crate::harness::sha256(b"some");
+    let next = alice.patch(&location).body("some").send().await.is(202).location().to_owned();
+    alice.put(&crate::harness::with(&next, &format!("digest={digest}"))).send().await.is(201);
+    for left in (0..4).rev() {
+        let answer = alice.get("/v2/a/manifests/1").send().await.refuses(404, "MANIFEST_UNKNOWN");
+        assert_eq!((answer.header("ratelimit-limit"), answer.header("ratelimit-remaining")), ("4;w=14400", left.to_string().as_str()));
+        alice.head("/v2/a/manifests/1").send().await.is(404);
+    }
+    alice.get("/v2/a/manifests/1").send().await.refuses(429, "TOOMANYREQUESTS");
+    // Another user from the same address has an allowance of her own, and so has nobody.
+    registry.client().basic(crate::harness::BOB).get("/v2/a/manifests/1").send().await.is(404);
+    for _ in 0..4 {
+        registry.client().get("/v2/").send().await.is(401);
+    }
+    registry.client().get("/v2/").send().await.refuses(429, "TOOMANYREQUESTS");
+}
+
+#[tokio::test]
+async fn loopback_is_not_limited_by_itself() {
+    let limits = json!({"reads": {"rate": "1/h", "burst": 1}});
+    let registry = Setup::basic().set("limits", limits).start().await;
+    for _ in 0..5 {
+        let answer = registry.alice().get("/v2/a/manifests/1").send().await.is(404);
+        assert!(!answer.has("ratelimit-limit"));
+    }
+}

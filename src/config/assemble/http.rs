@@ -51,6 +51,7 @@ impl Rules<'_> {
             tags_max: self.tags_max(),
             pace: self.pace(),
             manifest_limit: self.manifest_limit(),
+            rates: self.rates(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Rules;
 use crate::auth::LoginLimits;
 use crate::config::{ConnectionLimits, Timeouts, scalar};
-use crate::http::Pace;
+use crate::http::{Pace, RateLimit, RateLimits};
 use crate::registry::Reserve;
 
 /// The largest manifest that every registry takes (distribution specification, "Pushing Manifests").
@@ -17,22 +17,34 @@ const USUAL_RESERVE: Reserve = Reserve::Percent(5);
 impl Rules<'_> {
     pub(super) fn logins(&mut self) -> LoginLimits {
         let usual = LoginLimits::default();
-        let period = match self.settings.text("limits.logins.rate").map(scalar::rate) {
-            None => usual.period,
+        let RateLimit { period, burst } = self.rate("logins", (usual.period, usual.burst.get()));
+        LoginLimits { period, burst, exempt: self.networks("limits.exempt").unwrap_or(usual.exempt) }
+    }
+
+    pub(super) fn rates(&mut self) -> RateLimits {
+        RateLimits {
+            reads: self.rate("reads", (Duration::from_micros(500), 20_000)),
+            writes: self.rate("writes", (Duration::from_millis(5), 2_000)),
+            exempt: self.networks("limits.exempt").unwrap_or_else(|| LoginLimits::default().exempt),
+        }
+    }
+
+    fn rate(&mut self, name: &str, usual: (Duration, u32)) -> RateLimit {
+        let (rate, burst) = (format!("limits.{name}.rate"), format!("limits.{name}.burst"));
+        let period = match self.settings.text(&rate).map(scalar::rate) {
+            None => usual.0,
             Some(Some(period)) => period,
             Some(None) => {
-                self.problem("limits.logins.rate", "is not a rate; write one such as 10/m (s, m and h are second, minute and hour)");
-                usual.period
+                self.problem(&rate, "is not a rate; write one such as 10/m (s, m and h are second, minute and hour)");
+                usual.0
             }
         };
-        let burst = match self.settings.integer("limits.logins.burst") {
-            None => usual.burst,
-            Some(number) => u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or_else(|| {
-                self.problem("limits.logins.burst", "must be 1 or more");
-                usual.burst
-            }),
-        };
-        LoginLimits { period, burst, exempt: self.networks("limits.exempt").unwrap_or(usual.exempt) }
+        let number = self.settings.integer(&burst).map_or(Some(usual.1), |number| u32::try_from(number).ok());
+        let burst = number.and_then(NonZeroU32::new).unwrap_or_else(|| {
+            self.problem(&burst, "must be 1 or more");
+            NonZeroU32::MIN
+        });
+        RateLimit { period, burst }
     }
 
     pub(super) fn connections(&mut self) -> ConnectionLimits {

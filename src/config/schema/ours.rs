@@ -3,8 +3,6 @@
 use super::Key;
 use super::Kind::{Bool, Duration, Integer, Items, Section, Switch, Table, Text, Texts};
 
-const NO_LIMITS: &str = "these limits are not there yet; what arrives is not held back";
-
 /// The sections.
 pub(super) const TOP: &[Key] = &[
     Key::honoured("state", Text),
@@ -45,12 +43,12 @@ const OIDC: &[Key] = &[
     Key::honoured("user", Text),
 ];
 
-const BUCKET: &[Key] = &[Key::moot("rate", Text), Key::moot("burst", Integer)];
+const RATE: &[Key] = &[Key::honoured("rate", Text), Key::honoured("burst", Integer)];
 
 const LIMITS: &[Key] = &[
-    Key::missing("reads", Section(BUCKET), NO_LIMITS),
-    Key::missing("writes", Section(BUCKET), NO_LIMITS),
-    Key::honoured("logins", Section(&[Key::honoured("rate", Text), Key::honoured("burst", Integer)])),
+    Key::honoured("reads", Section(RATE)),
+    Key::honoured("writes", Section(RATE)),
+    Key::honoured("logins", Section(RATE)),
     Key::honoured("exempt", Texts),
     Key::honoured("connections", Section(&[Key::honoured("total", Integer), Key::honoured("peraddress", Integer)])),
     Key::honoured(
