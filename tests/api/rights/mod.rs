@@ -5,6 +5,7 @@ mod bad_tokens;
 mod create;
 mod hidden;
 mod logins;
+mod oidc;
 mod origin;
 mod rereading;
 mod table;
@@ -43,16 +44,19 @@ impl Setup {
             rule("user:dave", "dave/**", &["*"]),
             rule("group:robots", "team/**", &["*"]),
             rule("cert:build", "team/**", &["pull"]),
+            rule("oidc:acme/app", "team/**", &["pull"]),
             json!({"who": "user:admin", "repositories": "**", "actions": ["*"], "catalog": true}),
         ]);
         let access = with(access, "groups", json!({"robots": ["robot:ci", "robot:reader", "robot:other"]}));
         let setup = self.client_auth("verify-client-cert-if-given").set("certificates", json!({"user": "cn"}));
-        setup.set("access", access)
+        setup.set("oidc", oidc::entry()).set("access", access)
     }
 
     /// Starts with all the users.
     async fn peopled(self) -> Running {
-        let registry = self.start().await;
+        let directory = tempfile::tempdir().unwrap();
+        oidc::make(directory.path());
+        let registry = Running::start_in(self, directory).await;
         registry.write_users(&[ALICE, BOB, CAROL, DAVE, ADMIN]);
         registry.reload().await;
         registry

@@ -1,5 +1,6 @@
 //! Every route with every kind of caller.
 
+use super::oidc::job;
 use super::{ADMIN, CAROL, DAVE, bearer_of};
 use crate::harness::{ALICE, Answer, BOB, Client, Running, Setup};
 use crate::routes::{Names, Need, Route, routes};
@@ -97,12 +98,16 @@ async fn callers(registry: &Running, rights_of_all: Rights) -> Vec<Caller> {
         callers.push(Caller { name, client: client.clone(), shows: Shows::Itself, rights });
         callers.push(Caller { name, client, shows: Shows::Token, rights });
     }
+    for (name, repository, rights) in [("a job", "acme/app", Rights::Pull), ("a job without rules", "acme/other", Rights::None)] {
+        callers.push(Caller { name, client: job(registry, repository, 3600), shows: Shows::Token, rights });
+    }
     for (name, shows) in [("nobody", Shows::Nothing), ("nobody", Shows::Token)] {
         callers.push(Caller { name, client: nobody.clone(), shows, rights: rights_of_all });
     }
     for (name, client) in [
         ("a wrong password", nobody.basic(("alice", "wrong"))),
         ("an unknown user", nobody.basic(("mallory", "wrong"))),
+        ("a job's token at the wrong door", job(registry, "acme/app", 3600)),
         ("a wrong secret", nobody.basic(("robot$ci", "bwt_wrong"))),
         ("an unknown robot", nobody.basic(("robot$mallory", "bwt_wrong"))),
         ("a wrong password on the connection of a certificate", certified("build").basic(("alice", "wrong"))),
