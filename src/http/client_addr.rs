@@ -124,9 +124,15 @@ impl Proxies {
     }
 
     /// The address that a trusted proxy states. Most proxies write one of these headers and pass the others on as the client wrote them:
-    /// so where several are there, they must agree.
+    /// so where several are there, they must agree, and one of which a part cannot be read says nothing that could be relied on.
     fn forwarded_address(&self, headers: &HeaderMap) -> Stated {
-        let all = [forwarded(headers, "for"), list(headers, "x-forwarded-for"), list(headers, "x-real-ip")];
+        let is_unreadable = |name: &str| headers.get_all(name).any(|value| value.to_str().is_err());
+        let named = forwarded(headers, "for");
+        let some_are_silent = !named.is_empty() && named.len() != hops(headers).count();
+        if some_are_silent || [FORWARDED.as_str(), "x-forwarded-for", "x-real-ip"].into_iter().any(is_unreadable) {
+            return Stated::Unclear;
+        }
+        let all = [named, list(headers, "x-forwarded-for"), list(headers, "x-real-ip")];
         let stated = all.into_iter().filter(|hops| !hops.is_empty()).map(|hops| self.nearest_stranger(hops));
         stated.map(|address| address.map_or(Stated::Unclear, Stated::One)).reduce(Stated::agreed).unwrap_or(Stated::Nothing)
     }
@@ -177,14 +183,19 @@ fn forwarded_host(headers: &HeaderMap) -> Option<&str> {
     forwarded(headers, "host").first().copied().or_else(|| list(headers, "x-forwarded-host").first().copied())
 }
 
-/// The values of one parameter of `Forwarded` (RFC 7239), hop by hop.
-fn forwarded<'a>(headers: &'a HeaderMap, parameter: &str) -> Vec<&'a str> {
+/// The elements of `Forwarded` (RFC 7239), one for each hop.
+fn hops(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let hops = headers.get_all(FORWARDED).filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    hops.filter(|hop| !hop.trim().is_empty())
+}
+
+/// The values of one parameter of `Forwarded`, of the hops that have it.
+fn forwarded<'a>(headers: &'a HeaderMap, parameter: &str) -> Vec<&'a str> {
     let value_of = |hop: &'a str| {
         let mut pairs = hop.split(';').filter_map(|pair| pair.trim().split_once('='));
         pairs.find(|(name, _)| name.eq_ignore_ascii_case(parameter)).map(|(_, value)| value.trim().trim_matches('"'))
     };
-    hops.filter_map(value_of).collect()
+    hops(headers).filter_map(value_of).collect()
 }
 
 fn list<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
@@ -216,11 +227,16 @@ mod tests {
     use super::*;
 
     fn client(configured: Option<&[&str]>, peer: &str, headers: &[(&str, &str)]) -> Client {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        client_of_bytes(configured, peer, &headers)
+    }
+
+    fn client_of_bytes(configured: Option<&[&str]>, peer: &str, headers: &[(&str, &[u8])]) -> Client {
         let configured = configured.map(|list| list.iter().map(|text| text.parse().unwrap()).collect());
         let mut map = HeaderMap::new();
         map.insert(HOST, HeaderValue::from_static("own:5000"));
         for (name, value) in headers {
-            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_bytes(value).unwrap());
         }
         Proxies::new(configured).client_of(&map, peer.parse().unwrap(), Scheme::Http)
     }
@@ -270,6 +286,24 @@ mod tests {
         }
         let agreed = client(None, "127.0.0.1", &[written, ("x-real-ip", "203.0.113.9"), ("forwarded", "for=203.0.113.9:80")]);
         assert_eq!((agreed.address.to_string().as_str(), agreed.relay), ("203.0.113.9", Relay::None));
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_a_trusted_proxy_does_not_make_a_stranger_the_proxy() {
+        // As nginx passes it on: what the client wrote, and behind it where the client is.
+        for (name, value) in
+            [("x-forwarded-for", &b"\xff, 203.0.113.9"[..]), ("forwarded", b"for=\"\xe9\", for=203.0.113.9"), ("x-real-ip", b"\x80")]
+        {
+            assert_eq!(client_of_bytes(None, "127.0.0.1", &[(name, value)]).relay, Relay::Unclear, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_hop_that_names_nobody_does_not_lend_its_place_to_the_one_before() {
+        let hops = [("forwarded", "for=10.0.0.1, proto=https")];
+        assert_eq!(client(None, "127.0.0.1", &hops).relay, Relay::Unclear);
+        let silent = client(None, "127.0.0.1", &[("forwarded", "proto=https"), ("x-forwarded-for", "203.0.113.9")]);
+        assert_eq!((silent.address.to_string().as_str(), silent.relay), ("203.0.113.9", Relay::None));
     }
 
     #[test]
