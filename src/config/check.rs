@@ -185,7 +185,9 @@ impl Check<'_> {
                 Some(name) => self.entries(path, &chosen_by_name(node, name), &keys(), Strangers::Refused),
                 None => self.entries(path, node, &keys(), Strangers::Refused),
             },
-            Kind::Items(_) => self.items(path, node, &keys()),
+            // A condition that was passed over would give more than was written. Stock lists are read as a stock registry does.
+            Kind::Items(_) if matches!(key.status, Status::Honoured) => self.items(path, node, &keys(), Strangers::Refused),
+            Kind::Items(_) => self.items(path, node, &keys(), Strangers::Warned),
             Kind::Any | Kind::Inline => {}
             _ if node.is_null() => {}
             _ => match typed(node, &key.kind) {
@@ -201,13 +203,13 @@ impl Check<'_> {
         }
     }
 
-    fn items(&mut self, path: &str, node: &Node, keys: &[&Key]) {
+    fn items(&mut self, path: &str, node: &Node, keys: &[&Key], strangers: Strangers) {
         match &node.value {
             Value::List(nodes) => {
                 for (index, node) in nodes.iter().enumerate() {
                     let path = format!("{path}.{index}");
                     self.keep(&path, &node.origin, Typed::Section);
-                    self.entries(&path, node, keys, Strangers::Warned);
+                    self.entries(&path, node, keys, strangers);
                 }
             }
             _ if node.is_null() => {}

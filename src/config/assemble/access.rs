@@ -67,7 +67,7 @@ impl Rules<'_> {
         };
         let from_key = format!("{key}.from");
         let from = self.networks(&from_key);
-        if from.as_ref().is_some_and(Vec::is_empty) {
+        if from.as_ref().is_none_or(Vec::is_empty) && settings.origin(&from_key).is_some() {
             // Left out it means everywhere: somebody who writes an empty list may mean nowhere.
             self.problem(&from_key, "an empty list of networks; leave it out for everywhere");
         }

@@ -93,3 +93,24 @@ fn what_wrong_passwords_cost_can_be_chosen() {
     let (options, _) = options("limits: {logins: {rate: 1/s, burst: 3}, exempt: []}\n", &[]);
     assert_eq!((options.logins.period.as_secs(), options.logins.burst.get(), options.logins.exempt.len()), (1, 3, 0));
 }
+
+#[test]
+fn a_rule_that_says_what_is_not_understood_is_no_rule() {
+    // A condition that is passed over gives more than was written.
+    for (text, expected) in [
+        (
+            "access: {rules: [{who: anonymous, repositories: '**', actions: [pull], form: [10.0.0.0/8]}]}",
+            "access.rules.0.form: unknown; did you mean `from`?",
+        ),
+        ("access: {rules: [{who: anonymous, repositories: '**', actions: [pull], from: }]}", "access.rules.0.from: an empty list"),
+        ("access: {rules: [{who: anonymous, repositories: '**', actions: [pull], from: ~}]}", "access.rules.0.from: an empty list"),
+        ("access: {rules: [{who: anonymous, repositories: '**', actions: [pull], from: ''}]}", "access.rules.0.from: an empty list"),
+        (
+            "oidc: [{name: a, issuer: 'https://i', audience: h, user: u, match: {a: b}, matches: {c: d}}]",
+            "oidc.0.matches: unknown; did you mean `match`?",
+        ),
+    ] {
+        let refusal = refusal(text);
+        assert!(refusal.contains(expected) && refusal.contains("config.yml:4:"), "{refusal}");
+    }
+}
