@@ -111,11 +111,13 @@ fn create(asked: Purpose) -> anyhow::Result<Outcome> {
     let Some(secret) = created else {
         bail!("there is a token {0} already; revoke it first (`breakwater token revoke {0}`), or choose another name", asked.name)
     };
-    tell(&options.state)?;
+    // The secret is shown whatever comes of this: it is kept nowhere.
+    let told = tell(&options.state);
     let login = format!("robot${}", asked.name);
     let end = expires.map_or_else(|| "when it is revoked".to_owned(), auth::rfc3339);
     if asked.json {
-        return print(format!("{}\n", json!({"login": login, "secret": *secret, "expires": expires.map(auth::rfc3339)})).as_bytes());
+        print(format!("{}\n", json!({"login": login, "secret": *secret, "expires": expires.map(auth::rfc3339)})).as_bytes())?;
+        return told.map(|()| Outcome::Done);
     }
     let mut text = format!("login: {login}\nends:  {end}\nThe secret is the password; it is shown this once:\n");
     if !options.rules.speak_of_robot(&asked.name) {
@@ -123,7 +125,8 @@ fn create(asked: Purpose) -> anyhow::Result<Outcome> {
     }
     // Apart from the secret, which can so be piped to a program.
     std::io::stderr().write_all(text.as_bytes())?;
-    print(format!("{}\n", *secret).as_bytes())
+    print(format!("{}\n", *secret).as_bytes())?;
+    told.map(|()| Outcome::Done)
 }
 
 fn list(place: Place, is_json: bool) -> anyhow::Result<Outcome> {

@@ -32,7 +32,7 @@ pub enum Reply {
     Done,
     /// It could not be done; why.
     Failed(String),
-    /// There is no server on this directory.
+    /// There is no server on this directory, or none that can be spoken to, which follows by itself.
     NotRunning,
 }
 
@@ -50,7 +50,8 @@ impl Request {
 pub fn ask(state: &Path, request: Request) -> io::Result<Reply> {
     let mut stream = match UnixStream::connect(socket_of(state)) {
         Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(Reply::NotRunning),
+        // An invalid path is one that is too long, where a server goes without a socket.
+        Err(error) if NOBODY_THERE.contains(&error.kind()) => return Ok(Reply::NotRunning),
         Err(error) => return Err(error),
     };
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -133,4 +134,5 @@ fn socket_of(state: &Path) -> PathBuf {
 
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(30);
+const NOBODY_THERE: [io::ErrorKind; 3] = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused, io::ErrorKind::InvalidInput];
 const LONGEST_LINE: u64 = 1024;

@@ -210,6 +210,26 @@ fn a_machine_token_is_made_listed_explained_and_revoked() {
 }
 
 #[test]
+fn a_secret_is_shown_even_where_a_server_cannot_be_told_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let create = |config: &str, name: &str| {
+        configured(directory.path(), config, &["token", "create", "--name", name, "--repository", "**", "--config", "config.yml"])
+    };
+    // What lies at the socket's place hears and does not answer.
+    std::fs::create_dir_all(directory.path().join("data/breakwater")).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(directory.path().join("data/breakwater/control.sock")).unwrap();
+    let deaf = std::thread::spawn(move || drop(socket.accept()));
+    let (code, out, err) = create(RULES, "ci");
+    deaf.join().unwrap();
+    assert!(code == 1 && out.starts_with("bwt_") && err.contains("the running registry cannot be told"), "{out}{err}");
+    // A server whose state lies so deep has no socket at all.
+    let deep = format!("{RULES}state: {}\n", directory.path().join("deep".repeat(30)).display());
+    let (code, out, err) = create(&deep, "ci");
+    assert!(code == 0 && out.starts_with("bwt_"), "{out}{err}");
+    assert_eq!(configured(directory.path(), &deep, &["token", "revoke", "ci", "--config", "config.yml"]).0, 0);
+}
+
+#[test]
 fn a_signing_key_is_rotated_unless_a_certificate_holds_it_fast() {
     let directory = tempfile::tempdir().unwrap();
     let rotate = |config: &str| configured(directory.path(), config, &["token", "key", "rotate", "--config", "config.yml"]);
