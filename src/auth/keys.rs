@@ -3,9 +3,9 @@
 //! A line `# retires TIME` (RFC 3339) before a key says until when it verifies; [`rotate`] writes it. Invariant: a [`KeySet`] has at
 //! least one key; the first signs, all verify until they retire.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -162,19 +162,36 @@ fn chain_of(first: &SigningKey, path: &Path) -> Result<Vec<String>, Error> {
 /// Puts a new key in front; those before it verify for so much longer, and those that have retired go. Replaces the file in one
 /// step; the id of the new key. Blocks.
 pub fn rotate(path: &Path, overlap: Duration, now: SystemTime) -> Result<String, Error> {
+    let _alone = lock(path).map_err(Error::storage(path))?;
     KeySet::read(path, None)?;
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(|_| Error::Crypto)?;
     let mut text = zeroize::Zeroizing::new(pair.serialize_pem());
     let end = Date::of(now + overlap);
+    let mut signs = true;
     for section in sections(&read(path)?).filter(|section| section.contains(BEGIN)) {
         let key = &section[section.find(BEGIN).unwrap_or_default()..];
-        match retirement(section) {
+        // The key that signs has no end so far, whatever stands before it.
+        let known = retirement(section).filter(|_| !signs);
+        signs &= !key.contains("PRIVATE KEY-----");
+        match known {
             Some(retires) if retires <= Date::of(now) => continue,
             known => text.push_str(&format!("{RETIRES}{}\n{key}\n", known.filter(|known| *known < end).unwrap_or(end))),
         }
     }
     whole_file::replace(path, text.as_bytes(), PRIVATE).map_err(Error::storage(path))?;
     Ok(KeySet::read(path, None)?.first().kid().to_owned())
+}
+
+/// Waits until nobody else changes the file, and keeps others out until it is dropped. What was opened may have been replaced by then.
+fn lock(path: &Path) -> io::Result<File> {
+    loop {
+        let file = File::open(path)?;
+        file.lock()?;
+        let (locked, current) = (file.metadata()?, fs::metadata(path)?);
+        if (locked.dev(), locked.ino()) == (current.dev(), current.ino()) {
+            return Ok(file);
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<zeroize::Zeroizing<String>, Error> {
@@ -300,6 +317,32 @@ mod tests {
         let kids: Vec<String> = KeySet::read(&path, None).unwrap().keys.iter().map(|key| key.kid.clone()).collect();
         assert_eq!(kids, [fourth, third], "what has retired is gone");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_key_that_signs_outlives_a_rotation_whatever_was_written_before_it() {
+        let (_dir, path) = directory();
+        let first = made(&path).first().kid().to_owned();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        // Somebody went back to a key that had been rotated away, and left its line.
+        fs::write(&path, format!("{RETIRES}2001-01-01T00:00:00Z\n{}", fs::read_to_string(&path).unwrap())).unwrap();
+        rotate(&path, Duration::from_secs(600), now).unwrap();
+        let keys = KeySet::read(&path, None).unwrap();
+        assert!(keys.find(&first, now + Duration::from_secs(599)).is_some());
+        assert!(keys.find(&first, now + Duration::from_secs(600)).is_none());
+    }
+
+    #[test]
+    fn of_rotations_at_once_none_undoes_another() {
+        let (_dir, path) = directory();
+        made(&path);
+        let now = SystemTime::now();
+        let made: Vec<String> = std::thread::scope(|scope| {
+            let rotations: Vec<_> = (0..16).map(|_| scope.spawn(|| rotate(&path, Duration::from_secs(600), now).unwrap())).collect();
+            rotations.into_iter().map(|rotation| rotation.join().unwrap()).collect()
+        });
+        let keys = KeySet::read(&path, None).unwrap();
+        assert!(made.iter().all(|kid| keys.find(kid, now).is_some()), "{} keys of 17 are left", keys.keys.len());
     }
 
     #[test]
