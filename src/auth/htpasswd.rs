@@ -58,8 +58,6 @@ enum Compared {
     Right,
     /// The answer is to wait that long.
     Wrong(Duration),
-    /// Not compared: too many were wrong before.
-    Closed(Duration),
 }
 
 /// What one look at the file gave; a bad file gives the old entries with the new stamp.
@@ -127,7 +125,6 @@ impl Passwords {
                 tokio::time::sleep(delay).await;
                 Err(Error::WrongCredentials)
             }
-            Compared::Closed(wait) => Err(Error::Closed(wait)),
         }
     }
 
@@ -175,11 +172,11 @@ impl Passwords {
         self.remembered.invalidate_all();
     }
 
-    /// One hash for all who ask the same at the same time.
+    /// One hash for all who ask the same at the same time. That an address is closed is said to those who come from there only.
     async fn check(&self, fingerprint: Fingerprint, attempt: Attempt<'_>) -> Result<Compared, Error> {
         // Who is not listened to any more takes no place in the queue.
         if let Some(wait) = self.defence.closed_for(attempt.source, attempt.user) {
-            return Ok(Compared::Closed(wait));
+            return Err(Error::Closed(wait));
         }
         let waiter = Waiter::new(self, fingerprint);
         let outcome = waiter.outcome.get_or_try_init(|| self.compare(attempt)).await?;
@@ -194,13 +191,13 @@ impl Passwords {
         let compare = move || {
             // Those that were wrong while this one waited count too: a burst of guesses gets no further than one after the other.
             if let Some(wait) = defence.closed_for(source, &user) {
-                return Compared::Closed(wait);
+                return Err(Error::Closed(wait));
             }
             hashes.fetch_add(1, Ordering::Relaxed);
             let matches = entries::matches(&hash, &password);
-            if matches && is_known { Compared::Right } else { Compared::Wrong(defence.count(source, &user)) }
+            Ok(if matches && is_known { Compared::Right } else { Compared::Wrong(defence.count(source, &user)) })
         };
-        self.pool.run(place, compare).await
+        self.pool.run(place, compare).await?
     }
 
     fn fingerprint(&self, user: &str, password: &[u8], hash: &Hash) -> Fingerprint {

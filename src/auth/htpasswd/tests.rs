@@ -203,3 +203,38 @@ async fn a_remembered_password_is_a_matter_of_microseconds() {
     // A thousand in less than one hash at cost 10 takes, even unoptimised.
     assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
 }
+
+#[tokio::test]
+async fn an_address_that_is_closed_answers_for_no_other() {
+    let (_dir, _path, passwords) = opened(&line("alice", "pw")).await;
+    let passwords = Arc::new(passwords);
+    let from = |address: &str| Source::direct(address.parse().unwrap());
+    // Every thread is busy, so that both wait for one hash.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let busy: Vec<_> = (0..(std::thread::available_parallelism().unwrap().get() / 2).max(1))
+        .map(|_| {
+            let (passwords, held) = (Arc::clone(&passwords), Arc::clone(&held));
+            tokio::spawn(async move { passwords.pool.run(0, move || held.lock().unwrap().recv().is_err()).await })
+        })
+        .collect();
+    let login = |address: &'static str| {
+        let passwords = Arc::clone(&passwords);
+        tokio::spawn(async move { passwords.verify("alice", b"pw", from(address), later(0)).await })
+    };
+    let first = login("192.0.2.1");
+    while passwords.running.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let second = login("198.51.100.1");
+    while passwords.running.lock().unwrap().values().all(|outcome| Arc::strong_count(outcome) < 3) {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..20 {
+        passwords.defence.count(from("192.0.2.1"), "bob");
+    }
+    drop(release);
+    assert!(matches!(first.await.unwrap(), Err(Error::Closed(_))));
+    assert!(second.await.unwrap().is_ok());
+    join_all(busy).await;
+}
