@@ -20,8 +20,8 @@ pub struct LineWriter {
 }
 
 impl LineWriter {
-    /// Starts the thread, named for what it writes, that writes to an output. It ends when the last writer is dropped, or its output
-    /// is closed.
+    /// Starts the thread, named for what it writes, that writes to an output. It ends when the last writer is dropped, or nobody reads
+    /// its output any more.
     pub fn start(name: &'static str, output: impl Write + Send + 'static) -> io::Result<Self> {
         let (lines, waiting) = sync_channel(WAITING);
         let dropped = Arc::new(AtomicU64::new(0));
@@ -40,11 +40,21 @@ impl LineWriter {
 
 fn drain(name: &str, lines: &Receiver<String>, dropped: &AtomicU64, output: impl Write) {
     let mut output = BufWriter::new(output);
+    let mut is_failing = false;
     while let Ok(first) = lines.recv() {
         let written = std::iter::once(first).chain(lines.try_iter()).try_for_each(|line| output.write_all(line.as_bytes()));
-        if let Err(error) = written.and_then(|()| output.flush()) {
-            tracing::error!(%error, log.name = name, "a log cannot be written and ends");
-            return;
+        match written.and_then(|()| output.flush()) {
+            Ok(()) => is_failing = false,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                tracing::error!(%error, log.name = name, "nobody reads a log any more, and it ends");
+                return;
+            }
+            // A full disk gets room again. Told once, not with each line.
+            Err(error) if !is_failing => {
+                tracing::error!(%error, log.name = name, "a log cannot be written; it goes on when it can, without some of its lines");
+                is_failing = true;
+            }
+            Err(_) => {}
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
@@ -56,6 +66,7 @@ fn drain(name: &str, lines: &Receiver<String>, dropped: &AtomicU64, output: impl
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
     use std::sync::mpsc::{Sender, channel};
 
     use super::*;
@@ -81,5 +92,45 @@ mod tests {
         assert_eq!(receiver.recv().unwrap(), b"one\n");
         log.write("two\n".to_owned());
         assert_eq!(receiver.recv().unwrap(), b"two\n");
+    }
+
+    /// As a disk that is full until somebody makes room.
+    struct Disk {
+        is_full: Arc<AtomicBool>,
+        refused: Sender<()>,
+        output: Output,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.is_full.load(Ordering::SeqCst) {
+                self.refused.send(()).ok();
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.output.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_ends_no_log() {
+        let ((sender, receiver), (refused, refusals)) = (channel(), channel());
+        let is_full = Arc::new(AtomicBool::new(true));
+        let disk = Disk { is_full: Arc::clone(&is_full), refused, output: Output(Mutex::new(sender)) };
+        let log = LineWriter::start("test", disk).unwrap();
+        log.write("one\n".to_owned());
+        refusals.recv().unwrap();
+        log.write("two\n".to_owned());
+        refusals.recv().unwrap();
+        is_full.store(false, Ordering::SeqCst);
+        log.write("three\n".to_owned());
+        let mut written = Vec::new();
+        while !written.ends_with(b"three\n") {
+            written.extend(receiver.recv().expect("the log goes on"));
+        }
+        assert_eq!(written, b"one\ntwo\nthree\n");
     }
 }
