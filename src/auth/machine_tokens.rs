@@ -25,7 +25,8 @@ pub(super) struct MachineTokens {
 struct Reading {
     stamp: Option<Stamp>,
     tokens: HashMap<String, Arc<Robot>>,
-    saved: AtomicU64,
+    /// What is known to be written down.
+    saved: ArcSwap<LastUses>,
 }
 
 /// A token that is there.
@@ -99,13 +100,12 @@ impl MachineTokens {
         let _one_at_a_time = self.changing.lock().await;
         let current = self.current.load_full();
         let uses = current.uses();
-        let newest = uses.values().copied().max().unwrap_or_default();
-        if uses.is_empty() || newest == current.saved.load(Ordering::Relaxed) {
+        if uses == **current.saved.load() {
             return Ok(());
         }
-        let state = self.state.clone();
-        blocking::run(move || file::write_uses(&state, &uses)).await?;
-        current.saved.store(newest, Ordering::Relaxed);
+        let (state, written) = (self.state.clone(), uses.clone());
+        blocking::run(move || file::write_uses(&state, &written)).await?;
+        current.saved.store(Arc::new(uses));
         Ok(())
     }
 }
@@ -119,7 +119,7 @@ impl Reading {
             (token.name.clone(), Arc::new(Robot { ceiling: Arc::new(token.ceiling()), last_use, token }))
         };
         let tokens = file::read(&path)?.into_iter().map(robot).collect();
-        Ok(Self { stamp, tokens, saved: AtomicU64::new(0) })
+        Ok(Self { stamp, tokens, saved: ArcSwap::default() })
     }
 
     fn uses(&self) -> LastUses {
@@ -179,6 +179,19 @@ mod tests {
         assert_eq!((last("ci"), last("other")), (Some(50), None));
         let again = MachineTokens::open(state.path()).await.unwrap();
         assert_eq!(again.current.load().uses().values().copied().collect::<Vec<_>>(), [50]);
+    }
+
+    #[tokio::test]
+    async fn uses_within_one_second_are_all_written_down() {
+        let state = tempfile::tempdir().unwrap();
+        let secrets = ["ci", "cd"].map(|name| (name, create(state.path(), name, None)));
+        let tokens = MachineTokens::open(state.path()).await.unwrap();
+        for (name, secret) in &secrets {
+            tokens.verify(name, secret.as_bytes(), at(50)).unwrap();
+            tokens.save_uses().await.unwrap();
+            let file = MachineTokenFile::read(state.path()).unwrap();
+            assert_eq!(file.last_use(file.get(name).unwrap()), Some(50), "{name}");
+        }
     }
 
     #[tokio::test]
