@@ -124,8 +124,9 @@ async fn answer(mut stream: Stream, authenticator: &Authenticator) -> io::Result
 
 async fn tokens(authenticator: &Authenticator) -> Result<(), String> {
     let told = |error: crate::auth::Error| super::background::chain(&error);
-    authenticator.save_uses().await.map_err(told)?;
-    authenticator.reload_tokens(SystemTime::now()).await.map_err(told)
+    // What is revoked is so whatever comes of the rest.
+    let reloaded = authenticator.reload_tokens(SystemTime::now()).await;
+    reloaded.and(authenticator.save_uses().await).map_err(told)
 }
 
 fn socket_of(state: &Path) -> PathBuf {

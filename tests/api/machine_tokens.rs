@@ -60,6 +60,23 @@ async fn a_machine_token_is_a_password_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_token_is_revoked_at_once_even_where_last_uses_cannot_be_written_down() {
+    let registry = Setup::tokens().start().await;
+    let secret = create(&registry, "push").await;
+    let robot = registry.client().basic(("robot$ci", &secret));
+    std::fs::create_dir_all(state(&registry).join("machine-tokens.used.json/in-the-way")).unwrap();
+    robot.get("/v2/").send().await.is(200);
+    let state = state(&registry);
+    breakwater::blocking::run(move || {
+        MachineTokenFile::open(&state).unwrap().revoke("ci").unwrap();
+        // Whatever it answers, it has looked.
+        breakwater::server::ask(&state, Request::Tokens).unwrap();
+    })
+    .await;
+    robot.get("/v2/").send().await.is(401);
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_told_notices_a_token_by_itself() {
     let registry = Setup::basic().start().await;
     let purpose = TokenPurpose::new("ci", vec!["**".into()], &["pull".into()], None).unwrap();
