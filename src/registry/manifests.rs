@@ -155,7 +155,7 @@ impl Repository {
         }
         let _guards = self.registry.locks.tags(&self.name, &tags).await;
         if push.mode == TagMode::Create {
-            self.check_tags_free(&tags, &canonical).await?;
+            tags = self.only_free(tags, &canonical).await?;
         }
         // Bytes that lie there already are replaced: should they be broken, this mends them.
         self.storage().write(&layout::blob_data(&canonical), push.bytes.clone(), Durability::Durable).await?;
@@ -201,13 +201,17 @@ impl Repository {
         })
     }
 
-    async fn check_tags_free(&self, tags: &[Tag], canonical: &Digest) -> Result<(), Error> {
+    /// The tags, whose locks are held, that are to be made; those that point to the manifest already stay as they are.
+    async fn only_free(&self, tags: Vec<Tag>, canonical: &Digest) -> Result<Vec<Tag>, Error> {
+        let mut free = Vec::new();
         for tag in tags {
-            if self.resolve(tag).await?.is_some_and(|current| current != *canonical) {
-                return Err(Error::TagExists(tag.clone()));
+            match self.resolve(&tag).await? {
+                Some(current) if current != *canonical => return Err(Error::TagExists(tag)),
+                Some(_) => {}
+                None => free.push(tag),
             }
         }
-        Ok(())
+        Ok(free)
     }
 
     async fn remove_tags_of(&self, names: &[Digest]) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! The right to create, and to move nothing.
 
 use super::{CAROL, bearer_of};
-use crate::harness::{Client, Image, Running, Setup, image_of};
+use crate::harness::{Client, Image, Running, Setup, image_of, sha512};
 
 /// A registry where the blobs of two images lie in `team/app`, and carol by password and by token.
 async fn ready() -> (Running, [Client; 2]) {
@@ -40,6 +40,19 @@ async fn who_may_create_moves_no_tag() {
         carol.delete(&format!("/v2/team/app/manifests/{tag}")).send().await.is(if tag == "by-token" { 401 } else { 403 });
     }
     assert_eq!(push(&registry.alice(), "by-token", &two).await, 201, "who may push moves it");
+}
+
+#[tokio::test]
+async fn who_may_create_changes_no_digest_that_a_tag_is_answered_with() {
+    let (registry, [carol, _]) = ready().await;
+    let one = image_of("one");
+    assert_eq!(push(&registry.alice(), "1", &one).await, 201);
+    let long = sha512(&one.manifest);
+    let digest = async || carol.head("/v2/team/app/manifests/1").send().await.is(200).header("docker-content-digest").to_owned();
+    assert_eq!(push(&carol, &format!("{long}?tag=1"), &one).await, 201, "the tag points there already");
+    assert_eq!(digest().await, one.digest);
+    assert_eq!(push(&registry.alice(), &format!("{long}?tag=1"), &one).await, 201);
+    assert_eq!(digest().await, long, "who may push has it answered so");
 }
 
 #[tokio::test]
