@@ -12,14 +12,14 @@ use crate::blocking;
 use crate::config::Source;
 use crate::whole_file::Stamp;
 
-/// Where the configuration lies, and what is in force of it.
+/// What is in force of the configuration, and where it lies.
 pub(super) struct Configured {
-    source: Source,
     seen: Mutex<Seen>,
 }
 
-#[derive(Default)]
 struct Seen {
+    /// As the last good reading has it: the rules may have moved to another file since.
+    source: Source,
     stamps: Vec<Option<Stamp>>,
     rules: Option<Rules>,
     trouble: Option<String>,
@@ -27,13 +27,13 @@ struct Seen {
 
 impl Configured {
     pub(super) fn new(source: Source, in_force: &Options) -> Self {
-        let seen = Seen { rules: rules_of(in_force).cloned(), ..Seen::default() };
-        Self { source, seen: Mutex::new(seen) }
+        let seen = Seen { source, stamps: Vec::new(), rules: rules_of(in_force).cloned(), trouble: None };
+        Self { seen: Mutex::new(seen) }
     }
 
     /// Reads the rules again when a file may be another.
     pub(super) async fn refresh(&self, authenticator: &Authenticator, now: SystemTime) {
-        let source = self.source.clone();
+        let source = self.lock().source.clone();
         let stamps: Vec<_> = blocking::run(move || source.files().map(|path| Stamp::of(path).ok()).collect()).await;
         let settled = stamps.iter().flatten().all(|stamp| !stamp.is_young(now));
         let same = std::mem::replace(&mut self.lock().stamps, stamps.clone()) == stamps;
@@ -44,12 +44,13 @@ impl Configured {
 
     /// Reads the rules again.
     pub(super) async fn reload(&self, authenticator: &Authenticator) {
-        let source = self.source.clone();
+        let source = self.lock().source.clone();
         let loaded = blocking::run(move || source.load()).await;
         let mut seen = self.lock();
         match loaded {
             Ok(loaded) => {
                 seen.trouble = None;
+                seen.source = loaded.source;
                 if let Some(rules) = rules_of(&loaded.config.auth) {
                     seen.adopt(rules, authenticator);
                 }

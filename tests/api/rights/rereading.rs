@@ -62,6 +62,25 @@ async fn rules_in_a_file_of_their_own_are_read_again_when_it_changes() {
 }
 
 #[tokio::test]
+async fn rules_that_move_to_a_file_of_their_own_are_watched_there() {
+    let both = rules(&[alice(), rule("user:bob", "team/**", &["pull"])]);
+    let (registry, bob, _) = ready(Setup::tokens().set("access", both.clone())).await;
+    registry.replace("rules.yml", &rules(&[alice()]).to_string());
+    let path = registry.path().join("config.yml");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["access"] = json!({"file": registry.path().join("rules.yml")});
+    // Old enough not to be looked into again by itself.
+    let staged = path.with_extension("old");
+    std::fs::write(&staged, config.to_string()).unwrap();
+    let file = std::fs::File::options().write(true).open(&staged).unwrap();
+    file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60)).unwrap();
+    std::fs::rename(&staged, &path).unwrap();
+    eventually(async || status(&bob).await == 404).await;
+    registry.replace("rules.yml", &both.to_string());
+    eventually(async || status(&bob).await == 200).await;
+}
+
+#[tokio::test]
 async fn rules_that_cannot_be_read_leave_the_old_ones_in_force() {
     let both = rules(&[alice(), rule("user:bob", "team/**", &["pull"])]);
     let (mut registry, bob, token) = ready(Setup::tokens().set("access", both)).await;
