@@ -96,16 +96,15 @@ impl Accounts {
             let (entry, proof) = self.passwords.verify(user, password, visit.source, visit.now).await?;
             return Ok(Account { entry: Some(entry.as_str().into()), ..Account::passing(Identity::User(user.to_owned()), proof) });
         };
+        // Looked at before all: its secret cannot be guessed and costs no hash, so that a neighbour who guesses keeps it from nothing.
+        if let Some(robot) = self.robots.verify(robot, password, visit.now) {
+            return Ok(Account::of_robot(robot));
+        }
         if let Some(wait) = self.defence.closed_for(visit.source, user) {
             return Err(Error::Closed(wait));
         }
-        match self.robots.verify(robot, password, visit.now) {
-            Some(robot) => Ok(Account::of_robot(robot)),
-            None => {
-                self.count_wrong(user, visit).await;
-                Err(Error::WrongCredentials)
-            }
-        }
+        self.count_wrong(user, visit).await;
+        Err(Error::WrongCredentials)
     }
 
     /// The same for a token of another issuer in the place of the password, which the token realm takes with any name.

@@ -63,6 +63,20 @@ async fn a_victim_is_not_locked_out_by_others() {
 }
 
 #[tokio::test]
+async fn a_machine_token_is_listened_to_whoever_guesses_beside_it() {
+    let registry = limited().await;
+    let (robot, secret) = registry.robot("ci", &["**"], &["pull"]).await;
+    for _ in 0..3 {
+        answer(&registry, ("alice", "wrong"), BASE, None).await.is(401);
+    }
+    is_closed(answer(&registry, ALICE, BASE, None).await);
+    for path in [BASE, REALM] {
+        is_closed(answer(&registry, (&robot, "wrong"), path, None).await);
+        answer(&registry, (&robot, &secret), path, None).await.is(200);
+    }
+}
+
+#[tokio::test]
 async fn no_credentials_and_empty_ones_are_never_counted() {
     let registry = limited().await;
     for _ in 0..8 {
