@@ -23,7 +23,10 @@ const FORM_LIMIT: usize = 64 * 1024;
 /// `GET /auth/token`, with Basic credentials or none.
 pub(super) async fn get(request: HttpRequest, state: Data<AppState>) -> Result<HttpResponse, Error> {
     let query = Query::of(&request);
-    let credentials = basic_credentials(&request)?;
+    let credentials = basic_credentials(&request).map_err(|error| {
+        audit::refusal(&state, &request, "", &error);
+        refused()
+    })?;
     let grant = match &credentials {
         Some((user, password)) => Grant::Password { user, password },
         None => Grant::Anonymous,
@@ -116,17 +119,18 @@ fn reply(issued: &IssuedToken) -> serde_json::Value {
 }
 
 /// The Basic credentials of a request (RFC 7617). Any other scheme is refused rather than taken for none.
-fn basic_credentials(request: &HttpRequest) -> Result<Option<(String, String)>, Error> {
+fn basic_credentials(request: &HttpRequest) -> Result<Option<(String, String)>, auth::Error> {
     if !request.headers().contains_key(AUTHORIZATION) {
         return Ok(None);
     }
-    let text = extract::header(request, AUTHORIZATION).ok_or_else(refused)?;
-    let (scheme, encoded) = text.split_once(' ').ok_or_else(refused)?;
+    let malformed = || auth::Error::MalformedAuthorization;
+    let text = extract::header(request, AUTHORIZATION).ok_or_else(malformed)?;
+    let (scheme, encoded) = text.split_once(' ').ok_or_else(malformed)?;
     if !scheme.eq_ignore_ascii_case("basic") {
-        return Err(refused());
+        return Err(auth::Error::UnsupportedScheme);
     }
-    let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(refused)?;
-    let (user, password) = decoded.split_once(':').ok_or_else(refused)?;
+    let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(malformed)?;
+    let (user, password) = decoded.split_once(':').ok_or_else(malformed)?;
     Ok(Some((user.to_owned(), password.to_owned())))
 }
 

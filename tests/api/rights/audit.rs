@@ -37,6 +37,11 @@ async fn each_decision_is_written_down_with_who_where_what_and_why() {
     written(&registry, login("robot$ci", "allowed", "machine token")).await;
     from(("mallory", "wr0ng-guess"), "GET", "/auth/token").await.is(401);
     written(&registry, login("mallory", "refused", "wrong credentials")).await;
+    for path in ["/v2/", "/auth/token"] {
+        let malformed = nobody.authorization("Basic !").get(path).header("x-forwarded-for", MACHINE).send().await.is(401);
+        let refused = json!({"event": "login", "user": "", "address": MACHINE, "decision": "refused", "reason": "malformed authorization", "request_id": malformed.header("x-request-id")});
+        written(&registry, refused).await;
+    }
     let issued = from(BOB, "GET", "/auth/token?scope=repository:team/app:pull,push").await.is(200);
     let token =
         json!({"event": "token", "user": "bob", "address": MACHINE, "repository": "repository:team/app:pull", "decision": "allowed"});
