@@ -77,6 +77,19 @@ async fn a_machine_token_is_listened_to_whoever_guesses_beside_it() {
 }
 
 #[tokio::test]
+async fn answers_to_wrong_passwords_wait_longer_each_time() {
+    let registry = Setup::tokens().set("limits.exempt", json!([])).peopled().await;
+    for (user, path) in [("alice", BASE), ("robot$ci", BASE), ("nobody", REALM)] {
+        let began = std::time::Instant::now();
+        for _ in 0..4 {
+            answer(&registry, (user, "wrong"), path, None).await.is(401);
+        }
+        // Nothing, then 100, 200 and 400 ms.
+        assert!(began.elapsed().as_millis() >= 700, "{user}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn no_credentials_and_empty_ones_are_never_counted() {
     let registry = limited().await;
     for _ in 0..8 {
