@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn loopback_is_exempt_unless_it_speaks_for_a_stranger() {
         let (defence, _) = defence();
-        let stranger = Source { relay: super::super::identity::Relay::Untrusted, ..from("127.0.0.1") };
+        let stranger = Source { relay: super::super::identity::Relay::Unclear, ..from("127.0.0.1") };
         for _ in 0..30 {
             assert_eq!(defence.count(from("127.0.0.1"), "a"), Duration::ZERO);
             defence.count(stranger, "a");

@@ -63,14 +63,13 @@ pub struct Source {
     pub relay: Relay,
 }
 
-/// Whether a peer that nobody trusts says that it speaks for another.
+/// Whether a peer speaks for another whose address is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relay {
     /// It does not, or it is trusted and the address is its word.
     None,
-    /// It does: its own address says nothing of the client's.
-    Untrusted,
-    /// It is trusted, and what it says is not clear: the client may have written some of it.
+    /// It does: nobody trusts it to say for whom, or what it says is not clear, since the client may have written some of it. Its
+    /// own address says nothing of the client's.
     Unclear,
 }
 
@@ -170,14 +169,9 @@ impl Source {
         }
     }
 
-    /// Whether it lies in one of the networks. What an untrusted peer passes on is never local; what is not clear is nowhere.
+    /// Whether it lies in one of the networks. What is not clear is nowhere.
     pub fn is_in(&self, networks: &[IpNet]) -> bool {
-        let is_known = match self.relay {
-            Relay::None => true,
-            Relay::Untrusted => !self.address.is_loopback(),
-            Relay::Unclear => false,
-        };
-        is_known && networks.iter().any(|network| network.contains(&self.address))
+        self.relay == Relay::None && networks.iter().any(|network| network.contains(&self.address))
     }
 }
 
@@ -227,13 +221,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_untrusted_peer_passes_on_is_never_local() {
+    fn what_is_passed_on_for_nobody_knows_whom_is_nowhere() {
         let networks = ["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
         let source = |address: &str, relay| Source { address: address.parse().unwrap(), relay };
         assert!(source("127.0.0.1", Relay::None).is_in(&networks));
-        assert!(!source("127.0.0.1", Relay::Untrusted).is_in(&networks));
-        assert!(!source("10.1.2.3", Relay::Unclear).is_in(&networks));
-        assert!(source("10.1.2.3", Relay::Untrusted).is_in(&networks), "a peer's own address is its own");
+        assert!(source("10.1.2.3", Relay::None).is_in(&networks));
+        assert!(!source("127.0.0.1", Relay::Unclear).is_in(&networks));
+        assert!(!source("10.1.2.3", Relay::Unclear).is_in(&networks), "a proxy's own address is not its clients'");
         assert!(!source("11.1.2.3", Relay::None).is_in(&networks));
     }
 

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use actix_web::HttpRequest;
@@ -63,10 +64,11 @@ impl Client {
 }
 
 /// Whose word counts.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Proxies {
     for_address: Vec<IpNet>,
     for_origin: Vec<IpNet>,
+    has_warned: AtomicBool,
 }
 
 const LOOPBACK: [&str; 3] = ["127.0.0.0/8", "::1/128", "::ffff:127.0.0.0/104"];
@@ -79,9 +81,23 @@ impl Proxies {
     pub(super) fn new(configured: Option<Vec<IpNet>>) -> Self {
         let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("the constants are networks")).collect();
         configured.map_or_else(
-            || Self { for_address: networks(&LOOPBACK), for_origin: networks(&[&LOOPBACK[..], &PRIVATE[..]].concat()) },
-            |list| Self { for_address: list.clone(), for_origin: list },
+            || Self {
+                for_address: networks(&LOOPBACK),
+                for_origin: networks(&[&LOOPBACK[..], &PRIVATE[..]].concat()),
+                has_warned: AtomicBool::new(false),
+            },
+            |list| Self { for_address: list.clone(), for_origin: list, has_warned: AtomicBool::new(false) },
         )
+    }
+
+    /// Says once what a set-up that was made for registry:2 misses here.
+    fn warn_once(&self, peer: IpAddr) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                client.address = %peer,
+                "a proxy that is not under http.trustedproxies passes requests on: its clients count as one, and lie in no network of a rule"
+            );
+        }
     }
 
     /// What is known of a request beside its credentials.
@@ -113,11 +129,14 @@ impl Proxies {
         if contains(&self.for_address, peer) {
             match self.forwarded_address(headers) {
                 Stated::Nothing => {}
+                // Another host's own processes are not this host's.
+                Stated::One(address) if address.is_loopback() && !peer.is_loopback() => client.relay = Relay::Unclear,
                 Stated::One(address) => client.address = address,
                 Stated::Unclear => client.relay = Relay::Unclear,
             }
         } else if FORWARDING.iter().any(|name| headers.contains_key(*name)) {
-            client.relay = Relay::Untrusted;
+            client.relay = Relay::Unclear;
+            self.warn_once(peer);
         }
         client.host = client.host.filter(|host| is_host(host));
         client
@@ -249,14 +268,14 @@ mod tests {
     fn a_stranger_is_believed_in_nothing() {
         let headers = [("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "evil")];
         let client = client(None, "203.0.113.9", &headers);
-        assert_eq!(client, Client { relay: Relay::Untrusted, ..known("203.0.113.9", Scheme::Http, "own:5000") });
+        assert_eq!(client, Client { relay: Relay::Unclear, ..known("203.0.113.9", Scheme::Http, "own:5000") });
     }
 
     #[test]
     fn a_private_peer_is_believed_in_scheme_and_host_but_not_in_the_address() {
         let headers = [("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "example.org, b")];
         let client = client(None, "172.17.0.1", &headers);
-        assert_eq!(client, Client { relay: Relay::Untrusted, ..known("172.17.0.1", Scheme::Https, "example.org") });
+        assert_eq!(client, Client { relay: Relay::Unclear, ..known("172.17.0.1", Scheme::Https, "example.org") });
     }
 
     #[test]
@@ -264,7 +283,7 @@ mod tests {
         let hops = [("x-forwarded-for", "1.1.1.1, 9.9.9.9"), ("x-forwarded-for", "127.0.0.3")];
         assert_eq!(client(None, "127.0.0.1", &hops).address.to_string(), "9.9.9.9");
         let stranger = client(Some(&["10.0.0.0/8"]), "127.0.0.1", &hops);
-        assert_eq!((stranger.address.to_string().as_str(), stranger.relay), ("127.0.0.1", Relay::Untrusted));
+        assert_eq!((stranger.address.to_string().as_str(), stranger.relay), ("127.0.0.1", Relay::Unclear));
         assert_eq!(client(Some(&["10.0.0.0/8"]), "127.0.0.1", &[]).relay, Relay::None);
     }
 
@@ -304,6 +323,13 @@ mod tests {
         assert_eq!(client(None, "127.0.0.1", &hops).relay, Relay::Unclear);
         let silent = client(None, "127.0.0.1", &[("forwarded", "proto=https"), ("x-forwarded-for", "203.0.113.9")]);
         assert_eq!((silent.address.to_string().as_str(), silent.relay), ("203.0.113.9", Relay::None));
+    }
+
+    #[test]
+    fn the_loopback_of_another_host_is_not_ours() {
+        let there = client(Some(&["10.0.0.0/8"]), "10.0.0.5", &[("x-forwarded-for", "127.0.0.1")]);
+        assert_eq!((there.address.to_string().as_str(), there.relay), ("10.0.0.5", Relay::Unclear));
+        assert_eq!(client(None, "127.0.0.1", &[("x-forwarded-for", "127.0.0.1")]).relay, Relay::None);
     }
 
     #[test]
