@@ -5,11 +5,11 @@ use super::machine_token::Ceiling;
 use super::password_file::UserName;
 use super::pattern::Pattern;
 use super::policy::{self, Subject};
-use super::rules::{Rule, Rules, Who};
+use super::rules::{OidcName, Rule, Rules, Who};
 use super::scope::Actions;
 use crate::oci::Name;
 
-/// Why a rule, or a part of it, can never match.
+/// Why a rule, or a part of it, can never match, or matches others than were meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Futile {
     /// No repository can have such a name.
@@ -27,6 +27,9 @@ pub enum Futile {
     /// There is nobody who vouches for such callers.
     #[error("{0} matches nobody: the section `oidc` names no issuer")]
     Issuer(Who),
+    /// A user whom any of several issuers can make.
+    #[error("{0} may be a user of any of several issuers; write oidc:ENTRY/USER")]
+    Ambiguous(Who),
     /// Nobody is recognised by a certificate.
     #[error("{0} matches nobody: without the section `certificates` a client certificate names no user")]
     Certificate(Who),
@@ -41,8 +44,8 @@ pub enum Futile {
 /// Who can be recognised at all, beside users and machine tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Recognised {
-    /// Whether an OIDC issuer is trusted.
-    pub issuers: bool,
+    /// How many OIDC issuers are trusted.
+    pub issuers: usize,
     /// Whether client certificates name users.
     pub certificates: bool,
 }
@@ -121,7 +124,8 @@ fn faults(rule: &Rule, all: &[&Rule], recognised: Recognised) -> Vec<Futile> {
     match who {
         Who::Group { name, members } if members.is_empty() => faults.push(Futile::Group(name.clone())),
         Who::User(name) if name.parse::<UserName>().is_err() => faults.push(Futile::Name(name.clone())),
-        Who::Oidc(_) if !recognised.issuers => faults.push(Futile::Issuer(who.clone())),
+        Who::Oidc(_) if recognised.issuers == 0 => faults.push(Futile::Issuer(who.clone())),
+        Who::Oidc(OidcName::User(_)) if recognised.issuers > 1 => faults.push(Futile::Ambiguous(who.clone())),
         Who::Certificate(_) if !recognised.certificates => faults.push(Futile::Certificate(who.clone())),
         _ => {}
     }
@@ -169,7 +173,7 @@ mod tests {
     use super::*;
     use crate::auth::rules::{Groups, Listing};
 
-    const ALL: Recognised = Recognised { issuers: true, certificates: true };
+    const ALL: Recognised = Recognised { issuers: 1, certificates: true };
 
     fn rule(who: &str, repositories: &[&str], actions: &[&str]) -> Rule {
         let groups = Groups::from([("team".to_owned(), [Who::User("alice".into())].into())]);
@@ -197,11 +201,22 @@ mod tests {
         for (rule, expected) in table {
             assert_eq!(futile(vec![rule], ALL), [(0, expected)]);
         }
-        let none = Recognised { issuers: false, certificates: false };
+        let none = Recognised { issuers: 0, certificates: false };
         for who in ["oidc:x", "cert:x"] {
             assert_eq!(futile(vec![rule(who, &["**"], &["pull"])], none).len(), 1, "{who}");
             assert_eq!(futile(vec![rule(who, &["**"], &["pull"])], ALL).len(), 0, "{who}");
         }
+    }
+
+    #[test]
+    fn with_several_issuers_a_bare_user_is_not_clear() {
+        let several = Recognised { issuers: 2, certificates: true };
+        let bare = rule("oidc:alice", &["**"], &["pull"]);
+        assert_eq!(futile(vec![bare.clone()], several), [(0, Futile::Ambiguous(bare.who().clone()))]);
+        assert_eq!(futile(vec![bare], ALL), []);
+        let clear = Who::parse("oidc:github/alice", &Groups::new(), &["github", "gitlab"]).unwrap();
+        let clear = Rule::new(clear, String::new()).allows(vec![Pattern::new("**")], ["pull"]).unwrap();
+        assert_eq!(futile(vec![clear], several), []);
     }
 
     #[test]

@@ -79,8 +79,15 @@ pub enum Who {
 pub enum OidcName {
     /// The name of an entry under `oidc`.
     Issuer(String),
-    /// A user that an entry makes of a token's claims.
+    /// A user that an entry makes of a token's claims: whichever entry, so good where there is but one.
     User(String),
+    /// A user that this entry makes.
+    UserOf {
+        /// The name of the entry.
+        issuer: String,
+        /// The user.
+        user: String,
+    },
 }
 
 /// The groups, by name.
@@ -100,6 +107,17 @@ pub enum RuleFault {
     Action(String),
 }
 
+impl OidcName {
+    /// Reads what stands behind `oidc:`: the name of an entry, `ENTRY/USER`, or a user of any entry.
+    pub fn parse(name: &str, issuers: &[&str]) -> Self {
+        match name.split_once('/') {
+            _ if issuers.contains(&name) => Self::Issuer(name.to_owned()),
+            Some((issuer, user)) if issuers.contains(&issuer) => Self::UserOf { issuer: issuer.to_owned(), user: user.to_owned() },
+            _ => Self::User(name.to_owned()),
+        }
+    }
+}
+
 impl Who {
     /// Reads `who`. The names of the issuers tell what a name after `oidc:` is; an unknown group has no members.
     pub fn parse(text: &str, groups: &Groups, issuers: &[&str]) -> Result<Self, RuleFault> {
@@ -115,8 +133,7 @@ impl Who {
             "user" => Self::User(owned),
             "group" => Self::Group { members: groups.get(name).cloned().unwrap_or_default(), name: owned },
             "robot" => Self::Robot(name.strip_prefix(ROBOT).unwrap_or(name).to_owned()),
-            "oidc" if issuers.contains(&name) => Self::Oidc(OidcName::Issuer(owned)),
-            "oidc" => Self::Oidc(OidcName::User(owned)),
+            "oidc" => Self::Oidc(OidcName::parse(name, issuers)),
             "cert" => Self::Certificate(owned),
             _ => return Err(fault()),
         })
@@ -145,6 +162,9 @@ impl Who {
             (Self::Certificate(name), Identity::Certificate(user)) => name == user,
             (Self::Oidc(OidcName::Issuer(name)), Identity::Oidc { issuer, .. }) => **issuer == **name,
             (Self::Oidc(OidcName::User(name)), Identity::Oidc { user, .. }) => name == user,
+            (Self::Oidc(OidcName::UserOf { issuer: name, user }), Identity::Oidc { issuer, user: other }) => {
+                **issuer == **name && user == other
+            }
             _ => false,
         }
     }
@@ -160,6 +180,7 @@ impl fmt::Display for Who {
             Self::User(name) => write!(f, "user:{name}"),
             Self::Robot(name) => write!(f, "robot:{name}"),
             Self::Oidc(OidcName::Issuer(name) | OidcName::User(name)) => write!(f, "oidc:{name}"),
+            Self::Oidc(OidcName::UserOf { issuer, user }) => write!(f, "oidc:{issuer}/{user}"),
             Self::Certificate(name) => write!(f, "cert:{name}"),
         }
     }
@@ -325,6 +346,9 @@ mod tests {
             ("robot:robot$alice", [false, false, true, false, false]),
             ("oidc:alice", [false, false, false, true, false]),
             ("oidc:github", [false, false, false, true, false]),
+            ("oidc:github/alice", [false, false, false, true, false]),
+            ("oidc:github/bob", [false; 5]),
+            ("oidc:gitlab/alice", [false; 5]),
             ("oidc:gitlab", [false; 5]),
             ("cert:alice", [false, false, false, false, true]),
         ];

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::{Outcome, print};
-use crate::auth::{self, Ceiling, Explanation, HtpasswdOptions, Identity, MachineTokenFile, Rule, Source};
+use crate::auth::{self, Ceiling, Explanation, HtpasswdOptions, Identity, MachineTokenFile, OidcName, Rule, Source};
 use crate::oci::Name;
 
 const EXAMPLES: &str = "\
@@ -101,9 +101,14 @@ fn identity(text: &str, options: &HtpasswdOptions) -> anyhow::Result<Identity> {
         "robot" => Identity::Robot(name),
         "cert" => Identity::Certificate(name),
         "oidc" => {
-            // The only issuer, or the one of that name: nobody else can be meant without more words.
-            let issuer = options.oidc.iter().find(|issuer| options.oidc.len() == 1 || issuer.name == name);
-            Identity::Oidc { issuer: issuer.map_or("", |issuer| issuer.name.as_str()).into(), user: name }
+            let issuers: Vec<&str> = options.oidc.iter().map(|issuer| issuer.name.as_str()).collect();
+            let (issuer, user) = match (OidcName::parse(&name, &issuers), &issuers[..]) {
+                (OidcName::UserOf { issuer, user }, _) => (issuer, user),
+                (OidcName::Issuer(issuer), _) => (issuer, name),
+                (OidcName::User(user), [only]) => ((*only).to_owned(), user),
+                (OidcName::User(_), _) => bail!("say of which issuer: oidc:ENTRY/USER"),
+            };
+            Identity::Oidc { issuer: issuer.into(), user }
         }
         _ => bail!("`{text}` is nobody; write a user's name, anonymous, robot$NAME, oidc:NAME or cert:NAME"),
     })

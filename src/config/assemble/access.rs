@@ -19,7 +19,7 @@ impl Rules<'_> {
         let rules = AccessRules::new(read);
         // With one that cannot be read, the others are not counted as they are written.
         if rules.iter().count() == written {
-            self.review(&rules, Recognised { issuers: !issuers.is_empty(), certificates: self.settings.origin("certificates").is_some() });
+            self.review(&rules, Recognised { issuers: issuers.len(), certificates: self.settings.origin("certificates").is_some() });
         }
         Some(rules)
     }
@@ -82,10 +82,13 @@ impl Rules<'_> {
                 Futile::Repository(_) | Futile::User(..) => format!("{rule}.repositories"),
                 Futile::Pull(_) => format!("{rule}.actions"),
                 Futile::Nothing => rule.clone(),
-                Futile::Group(_) | Futile::Name(_) | Futile::Issuer(_) | Futile::Certificate(_) => format!("{rule}.who"),
+                Futile::Group(_) | Futile::Name(_) | Futile::Issuer(_) | Futile::Ambiguous(_) | Futile::Certificate(_) => {
+                    format!("{rule}.who")
+                }
             };
             let origin = self.settings.origin(&key).or_else(|| self.settings.origin(&rule));
-            self.report.mistake(origin, &key, format_args!("can never match: {futile}"));
+            let verdict = if matches!(futile, Futile::Ambiguous(_)) { "is not clear" } else { "can never match" };
+            self.report.mistake(origin, &key, format_args!("{verdict}: {futile}"));
         }
     }
 }
