@@ -21,23 +21,31 @@ struct Seen {
     /// As the last good reading has it: the rules may have moved to another file since.
     source: Source,
     stamps: Vec<Option<Stamp>>,
+    /// A file has become another, and has not been read yet.
+    is_changing: bool,
     rules: Option<Rules>,
     trouble: Option<String>,
 }
 
 impl Configured {
     pub(super) fn new(source: Source, in_force: &Options) -> Self {
-        let seen = Seen { source, stamps: Vec::new(), rules: rules_of(in_force).cloned(), trouble: None };
+        let seen = Seen { source, stamps: Vec::new(), is_changing: false, rules: rules_of(in_force).cloned(), trouble: None };
         Self { seen: Mutex::new(seen) }
     }
 
-    /// Reads the rules again when a file may be another.
+    /// Reads the rules again when a file may be another: not at once, but when two looks in a row find the same, so that what is
+    /// still being written is not taken for whole.
     pub(super) async fn refresh(&self, authenticator: &Authenticator, now: SystemTime) {
         let source = self.lock().source.clone();
         let stamps: Vec<_> = blocking::run(move || source.files().map(|path| Stamp::of(path).ok()).collect()).await;
         let settled = stamps.iter().flatten().all(|stamp| !stamp.is_young(now));
-        let same = std::mem::replace(&mut self.lock().stamps, stamps.clone()) == stamps;
-        if !(same && settled) {
+        let is_due = {
+            let mut seen = self.lock();
+            let same = std::mem::replace(&mut seen.stamps, stamps.clone()) == stamps;
+            let was_changing = std::mem::replace(&mut seen.is_changing, !same);
+            same && (was_changing || !settled)
+        };
+        if is_due {
             self.reload(authenticator).await;
         }
     }
