@@ -80,6 +80,7 @@ impl Registry {
 
     /// Looks for a blob in every repository that is admitted.
     async fn find_blob(self: &Arc<Self>, digest: &Digest, admits: &(dyn Fn(&Name) -> bool + Sync)) -> Result<Option<Digest>, Error> {
+        let _turn = self.walks.acquire().await;
         let mut walk = self.walk(None);
         while let Some(name) = walk.next().await? {
             if admits(&name)

@@ -17,6 +17,7 @@ impl Registry {
         if limit == 0 {
             return Ok(Page { items, rest: Rest::Nothing });
         }
+        let _turn = self.walks.acquire().await;
         let mut walk = self.walk(after);
         while let Some(name) = walk.next().await? {
             if !admits(&name) || !self.repository(name.clone()).is_known().await? {

@@ -25,6 +25,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 pub use self::blobs::{Blob, MountSource};
@@ -125,6 +126,8 @@ pub struct Registry {
     manifests: ManifestCache,
     examined: Examined,
     last_look: LastLook,
+    /// Who may walk the whole tree at the same time.
+    walks: Semaphore,
 }
 
 impl Registry {
@@ -138,6 +141,7 @@ impl Registry {
             manifests: ManifestCache::default(),
             examined: Examined::default(),
             last_look: LastLook::default(),
+            walks: Semaphore::new(WALKS),
         })
     }
 
@@ -184,6 +188,9 @@ impl Repository {
         }
     }
 }
+
+/// How many walks over the whole tree go on at a time, so that those who list keep the disk for those who pull.
+const WALKS: usize = 4;
 
 /// Carries a change out to its end, even when the caller stops waiting for it.
 async fn finish<T: Send + 'static>(change: impl Future<Output = T> + Send + 'static) -> T {
