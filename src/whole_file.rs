@@ -30,9 +30,23 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
     File::open(parent)?.sync_all()
 }
 
-/// Makes a directory that is missing, with its parents, for the owner alone.
+/// Makes a directory that is missing, with its parents, for the owner alone: whoever owns what they lie in.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| matches!(path.try_exists(), Ok(false))).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    for made in missing.into_iter().rev() {
+        give_to_owner_of(parent_of(made), made);
+    }
+    Ok(())
+}
+
+/// Gives what root has made to the owner of another file or directory; others than root cannot, and what is theirs stays theirs.
+pub(crate) fn give_to_owner_of(model: &Path, path: &Path) {
+    if let (Ok(model), Ok(own)) = (fs::metadata(model), fs::metadata(path))
+        && model.uid() != own.uid()
+    {
+        let _ = std::os::unix::fs::chown(path, Some(model.uid()), Some(model.gid()));
+    }
 }
 
 /// What tells one state of a file from another.
@@ -144,6 +158,16 @@ mod tests {
         let before = owner(&path);
         replace(&path, b"new", 0o600).unwrap();
         assert_eq!(owner(&path), before);
+    }
+
+    #[test]
+    fn what_root_makes_belongs_to_whom_it_is_made_for() {
+        let dir = tempfile::tempdir().unwrap();
+        // Only root can give a directory away; for others there is but one owner.
+        let _ = std::os::unix::fs::chown(dir.path(), Some(1), Some(1));
+        make_directory(&dir.path().join("a/b")).unwrap();
+        let owner = |path: &str| fs::metadata(dir.path().join(path)).map(|metadata| (metadata.uid(), metadata.gid())).unwrap();
+        assert_eq!((owner("a"), owner("a/b")), (owner(""), owner("")));
     }
 
     #[test]

@@ -112,15 +112,16 @@ impl Accounts {
         let Some(issuers) = self.issuers.as_ref().filter(|_| looks_like_token(password)) else {
             return self.login(user, password.as_bytes(), visit).await;
         };
-        if let Some(wait) = self.defence.closed_for(visit.source, user) {
-            return Err(Error::Closed(wait));
-        }
+        // Before all else, as with a machine token: what is signed cannot be guessed.
         match issuers.verify(password, visit.now).await {
             Ok(vouched) => {
                 let identity = Identity::Oidc { issuer: vouched.issuer, user: vouched.user };
                 Ok(Account { until: Some(vouched.expires), ..Account::passing(identity, Proof::Login) })
             }
             Err(Refusal::Token(fault)) => {
+                if let Some(wait) = self.defence.closed_for(visit.source, user) {
+                    return Err(Error::Closed(wait));
+                }
                 self.count_wrong(user, visit).await;
                 Err(fault.into())
             }

@@ -46,6 +46,8 @@ impl MachineTokenFile {
         let path = state.join("machine-tokens.lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(PRIVATE).open(&path);
         let lock = lock.and_then(|file| file.lock().map(|()| file)).map_err(Error::storage(&path))?;
+        // Made by root, it is for the server's user to lock as well.
+        whole_file::give_to_owner_of(state, &path);
         Ok(Self { _lock: Some(lock), ..Self::read(state)? })
     }
 

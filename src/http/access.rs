@@ -103,9 +103,13 @@ impl Access<Push> {
         audit::denial(state, request, self.caller.identity(), Decision::Denied, wanted);
     }
 
-    /// Another repository, when the caller may pull from it.
-    pub(super) fn source(&self, state: &AppState, name: Name) -> Option<Repository> {
-        self.may_pull(&name).then(|| state.gate.registry.repository(name))
+    /// Another repository, when the caller may pull from it; when not, that is written down.
+    pub(super) fn source(&self, state: &AppState, request: &HttpRequest, name: Name) -> Option<Repository> {
+        if self.may_pull(&name) {
+            return Some(state.gate.registry.repository(name));
+        }
+        audit::denial(state, request, self.caller.identity(), Decision::Hidden, name.as_str());
+        None
     }
 
     /// Where the caller may pull from, as far as that is known without asking for each repository.

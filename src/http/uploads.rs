@@ -20,7 +20,7 @@ pub(super) async fn begin(access: Access<Push>, request: HttpRequest, body: Payl
     if query.get("digest-algorithm").is_some_and(|name| name.parse::<Algorithm>().is_err()) {
         return Err(Error::DigestInvalid);
     }
-    if let Some(digest) = mounted(&access, &query, &state).await? {
+    if let Some(digest) = mounted(&access, &request, &query, &state).await? {
         return Ok(created(&access, &request, &state, &digest));
     }
     match query.get("digest") {
@@ -86,10 +86,10 @@ pub(super) async fn cancel(access: Access<Delete>, request: HttpRequest) -> Resu
 }
 
 /// The digest of a blob that was asked to be mounted, when that came about. A request that cannot be met begins an upload instead.
-async fn mounted(access: &Access<Push>, query: &Query, state: &AppState) -> Result<Option<Digest>, Error> {
+async fn mounted(access: &Access<Push>, request: &HttpRequest, query: &Query, state: &AppState) -> Result<Option<Digest>, Error> {
     let Some(digest) = query.get("mount").and_then(|text| text.parse::<Digest>().ok()) else { return Ok(None) };
     let among = async |names: Vec<Name>| {
-        let sources: Vec<_> = names.into_iter().filter_map(|name| access.source(state, name)).collect();
+        let sources: Vec<_> = names.into_iter().filter_map(|name| access.source(state, request, name)).collect();
         access.repository().mount_blob(&digest, MountSource::Among(&sources)).await
     };
     let found = match (query.get("from"), access.pullable()) {

@@ -88,8 +88,9 @@ pub(super) async fn serve(listener: UnixListener, authenticator: Arc<Authenticat
                 }
             }
             Err(error) => {
-                warn!(%error, "the control socket takes no more commands");
-                return;
+                // Most often there are too many open files, of which some will be closed.
+                warn!(%error, "the control socket cannot take a command");
+                tokio::time::sleep(RECOVERY).await;
             }
         }
     }
@@ -136,4 +137,5 @@ fn socket_of(state: &Path) -> PathBuf {
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(30);
 const NOBODY_THERE: [io::ErrorKind; 3] = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused, io::ErrorKind::InvalidInput];
+const RECOVERY: Duration = Duration::from_secs(1);
 const LONGEST_LINE: u64 = 1024;
