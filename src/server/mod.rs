@@ -31,6 +31,7 @@ use self::configured::Configured;
 pub use self::control::{Reply, Request, ask};
 use self::lock::Lock;
 use crate::auth::Authenticator;
+use crate::blocking;
 use crate::config::{Listen, Loaded, Severity};
 use crate::http::AppState;
 use crate::registry::Registry;
@@ -60,7 +61,14 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     background: Background,
     drain_timeout: Duration,
+    logs: Logs,
     _lock: Lock,
+}
+
+/// What is to be written to its end before the program ends.
+struct Logs {
+    access: Option<LineWriter>,
+    audit: AuditLog,
 }
 
 impl Server {
@@ -88,6 +96,7 @@ impl Server {
             AccessLog::Disabled => None,
         };
         let audit = AuditLog::start(&config.telemetry.audit).context("log.audit.output cannot be written")?;
+        let logs = Logs { access: access_log.clone(), audit: audit.clone() };
         let state = AppState::new(&config.http, Arc::clone(&registry), Arc::clone(&authenticator), access_log, audit)?;
         let state = Data::new(state);
         // Before anybody can connect: who sees the server serve can also ask it.
@@ -118,7 +127,7 @@ impl Server {
         let configured = Configured::new(source, &config.auth);
         let background = Background::start(registry, authenticator, certificate, configured, control);
         info!(addresses = ?addresses, "the registry serves");
-        Ok(Self { handle, serving, addresses, background, drain_timeout: config.drain_timeout, _lock: lock })
+        Ok(Self { handle, serving, addresses, background, drain_timeout: config.drain_timeout, logs, _lock: lock })
     }
 
     /// The TCP addresses it listens on.
@@ -135,6 +144,12 @@ impl Server {
     pub async fn stop(self) -> Result<()> {
         self.handle.stop(!self.drain_timeout.is_zero()).await;
         self.background.stop().await;
+        let logs = self.logs;
+        blocking::run(move || {
+            logs.audit.flush();
+            logs.access.iter().for_each(LineWriter::flush);
+        })
+        .await;
         self.serving.await.context("the server task ended early")?.context("the server failed")
     }
 

@@ -69,6 +69,11 @@ impl AuditLog {
         }))
     }
 
+    /// Waits until what was decided so far is written. Blocks.
+    pub fn flush(&self) {
+        self.0.flush();
+    }
+
     /// Writes one decision down.
     pub fn record(&self, entry: &Entry<'_>) {
         self.0.write(line(entry, OffsetDateTime::now_utc()));

@@ -6,17 +6,30 @@
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 /// How many lines may wait.
 const WAITING: usize = 8192;
 
+/// How long a stop waits for an output that takes nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Where requests leave their lines.
 #[derive(Clone, Debug)]
 pub struct LineWriter {
-    lines: SyncSender<String>,
+    lines: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(String),
+    /// Everything before this is to be written; whoever waits for it is told by the drop.
+    Mark {
+        _waiting: std::sync::mpsc::Sender<()>,
+    },
 }
 
 impl LineWriter {
@@ -32,17 +45,33 @@ impl LineWriter {
 
     /// Leaves one line, which ends in a newline.
     pub fn write(&self, line: String) {
-        if self.lines.try_send(line).is_err() {
+        if self.lines.try_send(Message::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until what was left so far is written, but not for long. Blocks.
+    pub fn flush(&self) {
+        let (mark, waiting) = channel();
+        if self.lines.send(Message::Mark { _waiting: mark }).is_ok() {
+            // That the other end is dropped is the answer; nothing is ever sent.
+            let _ = waiting.recv_timeout(PATIENCE);
         }
     }
 }
 
-fn drain(name: &str, lines: &Receiver<String>, dropped: &AtomicU64, output: impl Write) {
+fn drain(name: &str, lines: &Receiver<Message>, dropped: &AtomicU64, output: impl Write) {
     let mut output = BufWriter::new(output);
     let mut is_failing = false;
     while let Ok(first) = lines.recv() {
-        let written = std::iter::once(first).chain(lines.try_iter()).try_for_each(|line| output.write_all(line.as_bytes()));
+        let mut marks = Vec::new();
+        let written = std::iter::once(first).chain(lines.try_iter()).try_for_each(|message| match message {
+            Message::Line(line) => output.write_all(line.as_bytes()),
+            mark @ Message::Mark { .. } => {
+                marks.push(mark);
+                Ok(())
+            }
+        });
         match written.and_then(|()| output.flush()) {
             Ok(()) => is_failing = false,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -92,6 +121,18 @@ mod tests {
         assert_eq!(receiver.recv().unwrap(), b"one\n");
         log.write("two\n".to_owned());
         assert_eq!(receiver.recv().unwrap(), b"two\n");
+    }
+
+    #[test]
+    fn a_flush_waits_for_what_was_left_before() {
+        let (sender, receiver) = channel();
+        let log = LineWriter::start("test", Output(Mutex::new(sender))).unwrap();
+        for number in 0..1000 {
+            log.write(format!("{number}\n"));
+        }
+        log.flush();
+        let written: usize = receiver.try_iter().map(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count()).sum();
+        assert_eq!(written, 1000);
     }
 
     /// As a disk that is full until somebody makes room.
