@@ -108,12 +108,11 @@ impl Accounts {
     }
 
     /// The same for a token of another issuer in the place of the password, which the token realm takes with any name.
-    pub(super) async fn login_at_realm(&self, user: &str, password: &str, visit: &Visit) -> Result<Account, Error> {
-        let Some(issuers) = self.issuers.as_ref().filter(|_| looks_like_token(password)) else {
-            return self.login(user, password.as_bytes(), visit).await;
-        };
+    pub(super) async fn login_at_realm(&self, user: &str, password: &[u8], visit: &Visit) -> Result<Account, Error> {
+        let token = std::str::from_utf8(password).ok().filter(|text| looks_like_token(text));
+        let (Some(issuers), Some(token)) = (&self.issuers, token) else { return self.login(user, password, visit).await };
         // Before all else, as with a machine token: what is signed cannot be guessed.
-        match issuers.verify(password, visit.now).await {
+        match issuers.verify(token, visit.now).await {
             Ok(vouched) => {
                 let identity = Identity::Oidc { issuer: vouched.issuer, user: vouched.user };
                 Ok(Account { until: Some(vouched.expires), ..Account::passing(identity, Proof::Login) })

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use zeroize::Zeroizing;
+
 use super::accounts::{Account, Accounts};
 use super::authorization::{self, Credentials, Problem};
 use super::error::Error;
@@ -153,6 +155,25 @@ impl Authenticator {
     }
 }
 
+/// The name and the password of an `Authorization` (RFC 7617).
+pub struct BasicCredentials {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: Zeroizing<Vec<u8>>,
+}
+
+impl BasicCredentials {
+    /// Takes the header apart, if there is one; any other scheme is refused rather than taken for none.
+    pub fn parse(authorization: Option<&str>) -> Result<Option<Self>, Error> {
+        match Credentials::parse(authorization)? {
+            Credentials::Nobody => Ok(None),
+            Credentials::Basic { user, password } => Ok(Some(Self { user, password })),
+            Credentials::Bearer(_) => Err(Error::UnsupportedScheme),
+        }
+    }
+}
+
 /// The login name that an `Authorization` claims, for the log: it proves nothing.
 pub fn claimed_user(authorization: Option<&str>) -> Option<String> {
     match Credentials::parse(authorization) {
@@ -283,7 +304,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let auth = passwords(&dir, Some(realm_in(&dir))).await;
         assert!(auth.authenticate(Some(&basic("alice", "pw")), &now()).await.is_ok());
-        let grant = Grant::Password { user: "alice", password: "pw" };
+        let grant = Grant::Password { user: "alice", password: b"pw" };
         let request = TokenRequest { grant, service: Some("other"), scopes: vec![], access: Offline::NotWanted, client_id: None };
         let issued = auth.tokens().unwrap().issue(request, &now()).await.unwrap();
         assert_eq!(auth.password_hashes(), 1, "one password is hashed once for Basic and the realm");
@@ -342,7 +363,7 @@ mod tests {
         let certificate = keep("token.crt", certificate.pem());
         let auth = passwords(&dir, Some(TokenServiceOptions { certificate: Some(certificate.clone()), ..realm_in(&dir) })).await;
         let realm = auth.tokens().unwrap();
-        let grant = Grant::Password { user: "alice", password: "pw" };
+        let grant = Grant::Password { user: "alice", password: b"pw" };
         let request = TokenRequest { grant, service: None, scopes: vec!["repository:a:pull"], access: Offline::NotWanted, client_id: None };
         let bearer = format!("Bearer {}", realm.issue(request, &now()).await.unwrap().token);
         let jwks = keep("jwks.json", realm.jwks(SystemTime::now()).to_string());

@@ -33,7 +33,7 @@ mod trusted_keys;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use authenticator::{Authenticator, claimed_user};
+pub use authenticator::{Authenticator, BasicCredentials, claimed_user};
 pub use authorization::Problem;
 pub use claims::{rfc3339, seconds};
 pub use defence::LoginLimits;

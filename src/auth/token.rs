@@ -56,7 +56,7 @@ pub enum Grant<'a> {
         /// The name.
         user: &'a str,
         /// The password.
-        password: &'a str,
+        password: &'a [u8],
     },
     /// By a refresh token.
     Refresh(&'a str),
@@ -186,7 +186,7 @@ impl TokenService {
     async fn identify(&self, grant: Grant<'_>, visit: &Visit) -> Result<(Account, Date), Error> {
         let today = Date::of(visit.now);
         match grant {
-            Grant::Anonymous | Grant::Password { user: "", password: "" } => Ok((Account::of_connection(visit), today)),
+            Grant::Anonymous | Grant::Password { user: "", password: b"" } => Ok((Account::of_connection(visit), today)),
             Grant::Password { user, password } => Ok((self.accounts.login_at_realm(user, password, visit).await?, today)),
             Grant::Refresh(text) => {
                 let token = RefreshToken::parse(text).ok_or(Error::WrongCredentials)?;

@@ -123,7 +123,7 @@ async fn find_out(state: &AppState, request: &HttpRequest) -> Result<Caller, aut
 }
 
 /// The one `Authorization`; several, or one that is no text, are refused rather than chosen from.
-fn authorization(headers: &HeaderMap) -> Result<Option<&str>, auth::Error> {
+pub(super) fn authorization(headers: &HeaderMap) -> Result<Option<&str>, auth::Error> {
     let mut values = headers.get_all(AUTHORIZATION);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

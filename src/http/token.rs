@@ -2,11 +2,9 @@
 
 use std::time::SystemTime;
 
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL};
+use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 use serde_json::json;
@@ -14,8 +12,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::extract::{self, Query};
+use super::middleware::authorization;
 use super::{AppState, Error, audit};
-use crate::auth::{self, Grant, IssuedToken, Offline, TokenRequest};
+use crate::auth::{self, BasicCredentials, Grant, IssuedToken, Offline, TokenRequest};
 
 /// The longest form that is read, in bytes.
 const FORM_LIMIT: usize = 64 * 1024;
@@ -23,12 +22,12 @@ const FORM_LIMIT: usize = 64 * 1024;
 /// `GET /auth/token`, with Basic credentials or none.
 pub(super) async fn get(request: HttpRequest, state: Data<AppState>) -> Result<HttpResponse, Error> {
     let query = Query::of(&request);
-    let credentials = basic_credentials(&request).map_err(|error| {
+    let credentials = authorization(request.headers()).and_then(BasicCredentials::parse).map_err(|error| {
         audit::refusal(&state, &request, "", &error);
         refused()
     })?;
     let grant = match &credentials {
-        Some((user, password)) => Grant::Password { user, password },
+        Some(BasicCredentials { user, password }) => Grant::Password { user, password },
         None => Grant::Anonymous,
     };
     let is_offline = query.get("offline_token").is_some_and(|text| text == "true" || text == "1");
@@ -40,7 +39,8 @@ pub(super) async fn post(request: HttpRequest, body: Payload, state: Data<AppSta
     let form = Query::parse(&read(&request, body).await?);
     let grant = match form.get("grant_type") {
         Some("password") => {
-            Grant::Password { user: form.get("username").unwrap_or_default(), password: form.get("password").unwrap_or_default() }
+            let password = form.get("password").unwrap_or_default().as_bytes();
+            Grant::Password { user: form.get("username").unwrap_or_default(), password }
         }
         Some("refresh_token") => Grant::Refresh(form.get("refresh_token").unwrap_or_default()),
         _ => return Err(Error::QueryInvalid),
@@ -116,22 +116,6 @@ fn reply(issued: &IssuedToken) -> serde_json::Value {
         reply["refresh_token"] = json!(refresh);
     }
     reply
-}
-
-/// The Basic credentials of a request (RFC 7617). Any other scheme is refused rather than taken for none.
-fn basic_credentials(request: &HttpRequest) -> Result<Option<(String, String)>, auth::Error> {
-    if !request.headers().contains_key(AUTHORIZATION) {
-        return Ok(None);
-    }
-    let malformed = || auth::Error::MalformedAuthorization;
-    let text = extract::header(request, AUTHORIZATION).ok_or_else(malformed)?;
-    let (scheme, encoded) = text.split_once(' ').ok_or_else(malformed)?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return Err(auth::Error::UnsupportedScheme);
-    }
-    let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(malformed)?;
-    let (user, password) = decoded.split_once(':').ok_or_else(malformed)?;
-    Ok(Some((user.to_owned(), password.to_owned())))
 }
 
 async fn read(request: &HttpRequest, mut body: Payload) -> Result<BytesMut, Error> {

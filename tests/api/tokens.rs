@@ -78,6 +78,25 @@ async fn nobody_gets_an_empty_token_and_a_wrong_password_gets_none() {
 }
 
 #[tokio::test]
+async fn the_realm_reads_a_password_as_every_other_route_does() {
+    let registry = Setup::tokens().start().await;
+    registry.write_users(&[("zoë", "paßwort")]);
+    registry.reload().await;
+    let encoded = base64::engine::general_purpose::STANDARD.encode("zoë:paßwort");
+    let unpadded = encoded.trim_end_matches('=');
+    for value in
+        [format!("Basic {encoded}"), format!("basic  {unpadded}"), format!("Basic {}", encoded.replace('/', "_").replace('+', "-"))]
+    {
+        for path in ["/v2/", "/auth/token"] {
+            registry.client().authorization(&value).get(path).send().await.is(200);
+        }
+    }
+    for value in ["Basic", "Basic !", "Bearer x", "Digest x"] {
+        registry.client().authorization(value).get("/auth/token").send().await.refuses(401, "UNAUTHORIZED");
+    }
+}
+
+#[tokio::test]
 async fn a_token_opens_what_it_names_and_nothing_else() {
     let registry = Setup::tokens().start().await;
     let image = registry.alice().push_image("a", "1", "one").await;

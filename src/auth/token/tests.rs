@@ -76,7 +76,7 @@ impl Realm {
     }
 }
 
-const ALICE: Grant<'static> = Grant::Password { user: "alice", password: "pw" };
+const ALICE: Grant<'static> = Grant::Password { user: "alice", password: b"pw" };
 
 fn write_passwords(dir: &tempfile::TempDir, password: &str) {
     fs::write(dir.path().join("htpasswd"), format!("alice:{}\n", entries::hash(password, 4).unwrap())).unwrap();
@@ -149,14 +149,15 @@ async fn a_token_says_what_the_specification_asks_for() {
 #[tokio::test]
 async fn anonymous_gets_an_empty_token_and_a_wrong_password_none() {
     let realm = Realm::new().await;
-    for grant in [Grant::Anonymous, Grant::Password { user: "", password: "" }] {
+    for grant in [Grant::Anonymous, Grant::Password { user: "", password: b"" }] {
         let issued = realm.issue(grant, &["repository:a:pull"], Offline::Wanted).await.unwrap();
         assert_eq!((issued.scope.as_str(), issued.refresh_token), ("", None));
         let caller = realm.caller(&issued.token).unwrap();
         assert_eq!((caller.identity(), policy::decide_base(&caller)), (&Identity::Anonymous, Decision::Allowed));
         assert_eq!(policy::decide(&caller, &Resource::Catalog, Action::Pull), Decision::InsufficientScope);
     }
-    for grant in [Grant::Password { user: "alice", password: "no" }, Grant::Password { user: "bob", password: "pw" }, Grant::Refresh("x")] {
+    for grant in [Grant::Password { user: "alice", password: b"no" }, Grant::Password { user: "bob", password: b"pw" }, Grant::Refresh("x")]
+    {
         assert!(matches!(realm.issue(grant, &[], Offline::Wanted).await, Err(Error::WrongCredentials)), "{grant:?}");
     }
 }
@@ -314,7 +315,7 @@ async fn a_machine_token_gets_no_more_than_it_was_made_with_and_is_revoked_at_on
     let realm = Realm::new().await;
     let secret = realm.robot("push");
     realm.accounts.robots().reload().await.unwrap();
-    let robot = Grant::Password { user: "robot$ci", password: &secret };
+    let robot = Grant::Password { user: "robot$ci", password: secret.as_bytes() };
     let asked = ["repository:team/app:*", "repository:other:pull", "registry:catalog:*"];
     let issued = realm.issue(robot, &asked, Offline::Wanted).await.unwrap();
     assert_eq!(issued.scope, "repository:team/app:pull,push registry:catalog:*");
@@ -327,10 +328,10 @@ async fn a_machine_token_gets_no_more_than_it_was_made_with_and_is_revoked_at_on
     assert_eq!(realm.caller(&issued.token).unwrap_err(), TokenFault::Revoked, "another token of that name is another");
     assert!(realm.issue(Grant::Refresh(&refresh), &[], Offline::Wanted).await.is_err());
     assert!(realm.issue(robot, &[], Offline::Wanted).await.is_err());
-    let robot = Grant::Password { user: "robot$ci", password: &another };
+    let robot = Grant::Password { user: "robot$ci", password: another.as_bytes() };
     assert_eq!(realm.issue(robot, &asked[..1], Offline::Wanted).await.unwrap().scope, "repository:team/app:pull");
     for user in ["ci", "robot$", "robot$other"] {
-        let wrong = Grant::Password { user, password: &another };
+        let wrong = Grant::Password { user, password: another.as_bytes() };
         assert!(matches!(realm.issue(wrong, &[], Offline::Wanted).await, Err(Error::WrongCredentials)), "{user}");
     }
 }
