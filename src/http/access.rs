@@ -18,7 +18,7 @@ use super::{AppState, Error, audit};
 use crate::auth::policy::{self, Pullable};
 use crate::auth::{self, Action, Authenticator, Caller, Decision, Problem, Resource, Visit};
 use crate::oci::Name;
-use crate::registry::{Registry, Repository, TagMode};
+use crate::registry::{self, Registry, Repository, TagMode};
 
 /// The data, and who guards it.
 pub(super) struct Gate {
@@ -34,6 +34,11 @@ impl Gate {
     /// Finds out who sends this `Authorization`.
     pub(super) async fn authenticate(&self, authorization: Option<&str>, visit: &Visit) -> Result<Caller, auth::Error> {
         self.authenticator.authenticate(authorization, visit).await
+    }
+
+    /// Whether the store can be read.
+    pub(super) async fn ready(&self) -> Result<(), registry::Error> {
+        self.registry.check_store().await
     }
 
     /// The token realm, when it is in the box.

@@ -47,6 +47,9 @@ pub enum Error {
         /// What the caller has used up.
         limit: RateLimit,
     },
+    /// The store cannot be read.
+    #[error("not ready")]
+    NotReady,
     /// Whether a token of another issuer is good cannot be found out for now.
     #[error("the issuer's keys cannot be had")]
     IssuerUnavailable,
@@ -169,6 +172,7 @@ impl Error {
             Self::Busy => answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests).header(RETRY_AFTER, "1"),
             Self::LoginsClosed(wait) => too_many(*wait).saying("too many wrong passwords from your address"),
             Self::RateLimited { wait, limit } => too_many(*wait).with(json!({"limit": limit.text()})),
+            Self::NotReady => answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).saying("the store cannot be read"),
             Self::IssuerUnavailable => answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).header(RETRY_AFTER, "10"),
             Self::AuthenticationFailed | Self::Unguarded => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
             Self::NameInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
@@ -350,6 +354,7 @@ mod tests {
             (Error::LoginsClosed(Duration::from_millis(1500)), 429, "TOOMANYREQUESTS"),
             (Error::RateLimited { wait: Duration::ZERO, limit }, 429, "TOOMANYREQUESTS"),
             (Error::IssuerUnavailable, 503, "UNAVAILABLE"),
+            (Error::NotReady, 503, "UNAVAILABLE"),
             (Error::Denied, 403, "DENIED"),
             (Error::Busy, 429, "TOOMANYREQUESTS"),
             (Error::AuthenticationFailed, 500, "UNKNOWN"),

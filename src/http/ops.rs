@@ -2,10 +2,11 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
+use actix_web::web::Data;
 use serde_json::json;
 
-use super::Error;
 use super::access::BaseAccess;
+use super::{AppState, Error};
 
 /// `GET /v2/`: clients find out here that this is a registry, and how to log in.
 pub(super) async fn base(_: BaseAccess) -> HttpResponse {
@@ -15,6 +16,20 @@ pub(super) async fn base(_: BaseAccess) -> HttpResponse {
 /// `GET /`: what load balancers probe.
 pub(super) async fn root() -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-cache")).finish()
+}
+
+/// `GET /healthz`: the process answers. Says nothing of what it needs to do its work.
+pub(super) async fn healthy() -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({}))
+}
+
+/// `GET /readyz`: requests can be served, as far as the store can be read.
+pub(super) async fn ready(state: Data<AppState>) -> Result<HttpResponse, Error> {
+    if let Err(error) = state.gate.ready().await {
+        tracing::warn!(%error, "the store cannot be read: not ready");
+        return Err(Error::NotReady);
+    }
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({})))
 }
 
 /// Any route under `/v2` that is none. Callers without credentials do not learn which routes there are.

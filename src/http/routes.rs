@@ -54,6 +54,8 @@ pub fn app(
         )
         .service(read_only(&format!("{prefix}/auth/jwks.json"), || web::route().to(token::keys)))
         .service(read_only("/", || web::route().to(ops::root)))
+        .service(read_only("/healthz", || web::route().to(ops::healthy)))
+        .service(read_only("/readyz", || web::route().to(ops::ready)))
         .default_service(web::to(ops::unknown))
 }
 

@@ -150,6 +150,15 @@ impl Registry {
         Repository { registry: Arc::clone(self), name }
     }
 
+    /// Whether the store can be read. One that does not answer in time cannot.
+    pub async fn check_store(&self) -> Result<(), Error> {
+        let key = crate::storage::layout::repositories();
+        match tokio::time::timeout(STORE_ANSWERS_WITHIN, self.storage.stat(&key)).await {
+            Ok(found) => Ok(found.map(drop)?),
+            Err(_) => Err(StorageError::Io { key, source: std::io::ErrorKind::TimedOut.into() }.into()),
+        }
+    }
+
     /// The options it was made with.
     pub fn options(&self) -> &Options {
         &self.options
@@ -188,6 +197,9 @@ impl Repository {
         }
     }
 }
+
+/// How long a probe waits for the store.
+const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many walks over the whole tree go on at a time, so that those who list keep the disk for those who pull.
 const WALKS: usize = 4;

@@ -129,3 +129,17 @@ async fn plain_http_works_behind_a_proxy() {
     assert!(client.begin("a").await.starts_with("http://localhost:"));
     assert_eq!(image.digest, image_of("one").digest);
 }
+
+#[tokio::test]
+async fn probes_tell_a_process_that_lives_from_one_that_can_serve() {
+    let registry = Setup::tokens().start().await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(registry.client().get(path).send().await.is(200).header("cache-control"), "no-store", "{path}");
+    }
+    let gone = registry.path().join("gone");
+    std::fs::rename(registry.root().join("repositories"), &gone).unwrap();
+    registry.client().get("/healthz").send().await.is(200);
+    registry.client().get("/readyz").send().await.refuses(503, "UNAVAILABLE");
+    std::fs::rename(gone, registry.root().join("repositories")).unwrap();
+    registry.client().get("/readyz").send().await.is(200);
+}
