@@ -53,6 +53,21 @@ impl Pattern {
         self.for_user(user).is_some_and(|tokens| glob(&tokens, text.as_bytes()))
     }
 
+    /// Whether a name at or below a path may match: the text before the first star tells. In doubt it may.
+    pub fn leads_below(&self, path: &str, user: Option<&str>) -> bool {
+        let Some(tokens) = self.for_user(user) else { return false };
+        let mut fixed = tokens.iter().map_while(|token| if let Token::Byte(byte) = token { Some(*byte) } else { None });
+        let mut path = path.bytes().chain([b'/']);
+        loop {
+            match (fixed.next(), path.next()) {
+                (Some(one), Some(other)) if one == other => {}
+                // The path ends inside what is fixed, or what is fixed ends on the way; the slash at its end is no part of a name.
+                (_, None) | (None, _) => return true,
+                (Some(_), Some(_)) => return false,
+            }
+        }
+    }
+
     /// Whether a repository can have a name that matches, for some caller.
     pub fn can_match(&self) -> bool {
         let filled = |filling: &str| {
@@ -202,6 +217,28 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_before_a_star_tells_where_names_can_lie() {
+        let leads = |pattern: &str, path: &str| Pattern::new(pattern).leads_below(path, Some("alice"));
+        for (pattern, path) in [
+            ("team/**", "team"),
+            ("team/**", "team/a/b"),
+            ("**", "x"),
+            ("*/app", "x"),
+            ("a/b/c", "a"),
+            ("a/b/c", "a/b"),
+            ("{user}/**", "alice"),
+            ("te*", "team"),
+            ("a", "a"),
+        ] {
+            assert!(leads(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in [("team/**", "tea"), ("team/**", "teams"), ("a/b/c", "a/c"), ("{user}/**", "bob"), ("te*", "a")] {
+            assert!(!leads(pattern, path), "{pattern} {path}");
+        }
+        assert!(!Pattern::new("{user}/**").leads_below("alice", None));
+    }
+
+    #[test]
     fn patterns_that_no_repository_can_match_are_known() {
         for pattern in ["**", "*", "a/*-dev", "{user}", "a.*", "a**b", &"a".repeat(255), &format!("{}*", "a".repeat(255))] {
             assert!(Pattern::new(pattern).can_match(), "{pattern}");
@@ -229,6 +266,15 @@ mod tests {
         fn stars_mean_what_they_say(pattern in "[ab/*]{0,10}", text in "[ab/]{0,10}") {
             let parsed = Pattern::new(&pattern);
             prop_assert_eq!(parsed.matches(&text, None), plainly(&parsed.tokens, text.as_bytes()));
+        }
+
+        #[test]
+        fn no_match_lies_where_nothing_leads(pattern in "[ab/*]{0,8}", text in "[ab]{1,2}(/[ab]{1,2}){0,3}") {
+            let parsed = Pattern::new(&pattern);
+            let above = text.match_indices('/').map(|(at, _)| &text[..at]).chain([text.as_str()]);
+            for path in above.filter(|_| parsed.matches(&text, None)) {
+                prop_assert!(parsed.leads_below(path, None), "{}", path);
+            }
         }
 
         #[test]

@@ -95,6 +95,14 @@ pub fn pullable(caller: &Caller) -> Pullable {
     }
 }
 
+/// Whether [`lists`] may say yes to a name at or below a path; where not, nobody need look.
+pub fn lists_below(caller: &Caller, path: &str) -> bool {
+    match caller.rights() {
+        Rights::Everything | Rights::Foreign(_) => true,
+        Rights::Rules | Rights::Granted(_) => caller.rules().lead_below(caller.identity(), caller.source(), path),
+    }
+}
+
 /// The scope that a challenge names for an action. Whoever may only create asks for `push` as well, as every client does.
 pub fn scope_text(resource: &Resource<'_>, action: Action) -> String {
     let action = if action == Action::Create { Action::Push } else { action };

@@ -312,6 +312,12 @@ impl Rules {
         self.rules.iter().any(|rule| is_all(rule) && rule.is_for(identity) && rule.reaches(source))
     }
 
+    /// Whether a rule may show something at or below a path.
+    pub(super) fn lead_below(&self, identity: &Identity, source: Source, path: &str) -> bool {
+        let leads = |rule: &Rule| rule.lists_all() || rule.repositories.iter().any(|pattern| pattern.leads_below(path, identity.name()));
+        self.rules.iter().any(|rule| rule.is_for(identity) && rule.reaches(source) && leads(rule))
+    }
+
     /// Whether a rule shows the whole catalog.
     pub(super) fn list_all(&self, identity: &Identity, source: Source) -> bool {
         self.rules.iter().any(|rule| rule.lists_all() && rule.is_for(identity) && rule.reaches(source))

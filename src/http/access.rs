@@ -122,6 +122,11 @@ impl Access<Push> {
         policy::pullable(&self.caller)
     }
 
+    /// Whether the caller may pull from any repository at or below a path; in doubt it may.
+    pub(super) fn may_pull_below(&self, path: &str) -> bool {
+        policy::lists_below(&self.caller, path)
+    }
+
     /// Whether the caller may pull from a repository.
     pub(super) fn may_pull(&self, name: &Name) -> bool {
         policy::decide(&self.caller, &Resource::Repository(name), Action::Pull) == Decision::Allowed
@@ -171,6 +176,11 @@ pub(super) struct CatalogAccess {
 impl CatalogAccess {
     pub(super) fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Whether any repository at or below a path may be shown to the caller.
+    pub(super) fn shows_below(&self, path: &str) -> bool {
+        policy::lists_below(&self.caller, path)
     }
 
     /// Whether a repository may be shown to the caller.

@@ -9,7 +9,7 @@ use url::form_urlencoded;
 use super::access::{Access, CatalogAccess, Pull};
 use super::extract::PageQuery;
 use super::{AppState, Error};
-use crate::registry::Rest;
+use crate::registry::{Rest, Sight};
 
 /// How many repositories a page has when the request does not say.
 const CATALOG_PAGE: usize = 100;
@@ -21,7 +21,8 @@ pub(super) async fn catalog(access: CatalogAccess, request: HttpRequest, state: 
     if size > state.catalog_max_entries {
         return Err(Error::PageSizeInvalid);
     }
-    let found = access.registry().catalog(page.last.as_deref(), size, |name| access.shows(name)).await?;
+    let sight = Sight { admits: &|name| access.shows(name), leads_below: &|path| access.shows_below(path) };
+    let found = access.registry().catalog(page.last.as_deref(), size, sight).await?;
     let names: Vec<&str> = found.items.iter().map(|name| name.as_str()).collect();
     Ok(respond(&request, &state, "v2/_catalog", (names.last().copied(), size, found.rest), json!({"repositories": names})))
 }

@@ -225,3 +225,24 @@ async fn bytes_that_lie_in_a_hidden_repository_are_taken_in_like_new_ones() {
     assert_eq!(costs[0], costs[1]);
     assert!(costs[0] > 0);
 }
+
+#[actix_web::test]
+async fn how_much_is_hidden_costs_those_who_list_nothing() {
+    let bench = Bench::new().await;
+    let app = init_service(app(bench.state.clone())).await;
+    push_image(&app, "dave", "dave/app").await;
+    push_image(&app, "alice", HIDDEN).await;
+    let nowhere = Digest::of(Algorithm::Sha256, b"nowhere");
+    let mount = format!("/v2/dave/app/blobs/uploads/?mount={nowhere}");
+    let mut costs = [Vec::new(), Vec::new()];
+    for (more, costs) in [false, true].into_iter().zip(&mut costs) {
+        for number in (0..20).filter(|_| more) {
+            push_image(&app, "alice", &format!("team/secret/{number}/deep")).await;
+        }
+        for request in [("GET", "/v2/_catalog"), ("GET", "/v2/_catalog?n=1"), ("POST", &mount)] {
+            costs.push(cost(&bench, &app, &basic("dave"), request, ("", Bytes::new())).await);
+        }
+    }
+    assert_eq!(costs[0], costs[1]);
+    assert_eq!(costs[0][0].1, 200);
+}

@@ -12,7 +12,7 @@ use super::{AppState, Error};
 use crate::auth::policy::Pullable;
 use crate::oci::media_type::OCTET_STREAM;
 use crate::oci::{Algorithm, Digest, Name};
-use crate::registry::{self, MountSource, Session, UploadStatus};
+use crate::registry::{self, MountSource, Session, Sight, UploadStatus};
 
 /// `POST /v2/NAME/blobs/uploads/`: begins an upload, mounts a blob, or takes one whole.
 pub(super) async fn begin(access: Access<Push>, request: HttpRequest, body: Payload, state: Data<AppState>) -> Result<HttpResponse, Error> {
@@ -95,7 +95,10 @@ async fn mounted(access: &Access<Push>, request: &HttpRequest, query: &Query, st
     let found = match (query.get("from"), access.pullable()) {
         (Some(from), _) => among(from.parse().into_iter().collect()).await?,
         (None, Pullable::AtMost(names)) => among(names).await?,
-        (None, Pullable::ByRules) => access.repository().mount_blob(&digest, MountSource::Admitted(&|name| access.may_pull(name))).await?,
+        (None, Pullable::ByRules) => {
+            let sight = Sight { admits: &|name| access.may_pull(name), leads_below: &|path| access.may_pull_below(path) };
+            access.repository().mount_blob(&digest, MountSource::InSight(sight)).await?
+        }
         (None, Pullable::All) => access.repository().mount_blob(&digest, MountSource::Anywhere).await?,
     };
     Ok(found.then_some(digest))

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Error, Registry, Repository, finish};
-use crate::oci::{Algorithm, Digest, Name};
+use super::{Error, Registry, Repository, Sight, finish};
+use crate::oci::{Algorithm, Digest};
 use crate::storage::{Content, layout};
 
 /// A blob that has been opened.
@@ -19,8 +19,8 @@ pub struct Blob {
 pub enum MountSource<'a> {
     /// In these repositories.
     Among(&'a [Repository]),
-    /// In every repository that this admits. The work does not tell whether it lies in one that is not admitted.
-    Admitted(&'a (dyn Fn(&Name) -> bool + Sync)),
+    /// In every repository in sight. The work does not tell whether it lies in one that is not.
+    InSight(Sight<'a>),
     /// In every repository.
     Anywhere,
 }
@@ -42,7 +42,7 @@ impl Repository {
         self.ensure_writable()?;
         let found = match source {
             MountSource::Among(sources) => locate_among(sources, digest).await?,
-            MountSource::Admitted(admits) => self.registry.find_blob(digest, admits).await?,
+            MountSource::InSight(sight) => self.registry.find_blob(digest, sight).await?,
             MountSource::Anywhere => self.registry.find_blob_anywhere(digest).await?,
         };
         let Some(canonical) = found else { return Ok(false) };
@@ -75,17 +75,15 @@ impl Registry {
         if is_canonical && self.storage.stat(&layout::blob_data(digest)).await.is_err_and(|error| error.is_not_found()) {
             return Ok(None);
         }
-        self.find_blob(digest, &|_| true).await
+        self.find_blob(digest, Sight::ALL).await
     }
 
-    /// Looks for a blob in every repository that is admitted.
-    async fn find_blob(self: &Arc<Self>, digest: &Digest, admits: &(dyn Fn(&Name) -> bool + Sync)) -> Result<Option<Digest>, Error> {
+    /// Looks for a blob in every repository in sight.
+    async fn find_blob(self: &Arc<Self>, digest: &Digest, sight: Sight<'_>) -> Result<Option<Digest>, Error> {
         let _turn = self.walks.acquire().await;
-        let mut walk = self.walk(None);
+        let mut walk = self.walk(None, sight);
         while let Some(name) = walk.next().await? {
-            if admits(&name)
-                && let Some(canonical) = self.repository(name).locate_blob(digest).await?
-            {
+            if let Some(canonical) = self.repository(name).locate_blob(digest).await? {
                 return Ok(Some(canonical));
             }
         }

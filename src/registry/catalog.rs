@@ -8,19 +8,33 @@ use super::{Error, Page, Registry, Repository, Rest};
 use crate::oci::{Algorithm, Name};
 use crate::storage::{EntryKind, layout};
 
+/// Which repositories a caller is to see.
+#[derive(Clone, Copy)]
+pub struct Sight<'a> {
+    /// Whether this one.
+    pub admits: &'a (dyn Fn(&Name) -> bool + Sync),
+    /// Whether any at or below a path: where not, nobody looks, which saves the work and the time that would tell how much lies there.
+    pub leads_below: &'a (dyn Fn(&str) -> bool + Sync),
+}
+
+impl Sight<'static> {
+    /// All of them.
+    pub const ALL: Self = Self { admits: &|_| true, leads_below: &|_| true };
+}
+
 impl Registry {
-    /// One page of the repositories that a filter admits, after a name, at most `limit` of them.
+    /// One page of the repositories in sight, after a name, at most `limit` of them.
     ///
     /// A repository is listed when it has a tag or a manifest.
-    pub async fn catalog(self: &Arc<Self>, after: Option<&str>, limit: usize, admits: impl Fn(&Name) -> bool) -> Result<Page<Name>, Error> {
+    pub async fn catalog(self: &Arc<Self>, after: Option<&str>, limit: usize, sight: Sight<'_>) -> Result<Page<Name>, Error> {
         let mut items = Vec::new();
         if limit == 0 {
             return Ok(Page { items, rest: Rest::Nothing });
         }
         let _turn = self.walks.acquire().await;
-        let mut walk = self.walk(after);
+        let mut walk = self.walk(after, sight);
         while let Some(name) = walk.next().await? {
-            if !admits(&name) || !self.repository(name.clone()).is_known().await? {
+            if !self.repository(name.clone()).is_known().await? {
                 continue;
             }
             if items.len() == limit {
@@ -31,9 +45,9 @@ impl Registry {
         Ok(Page { items, rest: Rest::Nothing })
     }
 
-    /// A walk over all names under which a repository may lie, after a name.
-    pub(super) fn walk(self: &Arc<Self>, after: Option<&str>) -> Walk {
-        Walk { registry: Arc::clone(self), after: after.map(str::to_owned), waiting: vec![String::new()] }
+    /// A walk over all names in sight under which a repository may lie, after a name.
+    pub(super) fn walk<'a>(self: &Arc<Self>, after: Option<&str>, sight: Sight<'a>) -> Walk<'a> {
+        Walk { sight, registry: Arc::clone(self), after: after.map(str::to_owned), waiting: vec![String::new()] }
     }
 }
 
@@ -52,20 +66,22 @@ impl Repository {
 }
 
 /// A walk over the names of the tree, parents before children.
-pub(super) struct Walk {
+pub(super) struct Walk<'a> {
+    sight: Sight<'a>,
     registry: Arc<Registry>,
     after: Option<String>,
     /// Paths still to be visited, the next one last; the empty one is the top.
     waiting: Vec<String>,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// The next name, or `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Name>, Error> {
         while let Some(path) = self.waiting.pop() {
             self.descend(&path).await?;
             if self.is_after(&path)
                 && let Ok(name) = path.parse()
+                && (self.sight.admits)(&name)
             {
                 return Ok(Some(name));
             }
@@ -84,7 +100,7 @@ impl Walk {
         for entry in entries.into_iter().rev() {
             if entry.kind == EntryKind::Directory && crate::oci::name::is_component(&entry.name) {
                 let child = if path.is_empty() { entry.name } else { format!("{path}/{}", entry.name) };
-                if self.may_lead_on(&child) {
+                if self.may_lead_on(&child) && (self.sight.leads_below)(&child) {
                     self.waiting.push(child);
                 }
             }

@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 pub use self::blobs::{Blob, MountSource};
+pub use self::catalog::Sight;
 pub use self::error::Error;
 pub use self::manifests::{ManifestPush, PushedManifest, StoredManifest, TagMode};
 pub use self::purge::PurgeReport;

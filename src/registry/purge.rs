@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{Error, PurgeEffect, Registry, Repository, UploadPurging};
+use super::{Error, PurgeEffect, Registry, Repository, Sight, UploadPurging};
 use crate::oci::Name;
 use crate::storage::{Durability, layout};
 
@@ -23,7 +23,7 @@ impl Registry {
     /// Removes the uploads that were begun too long ago; of those that do not say when, the ones last changed too long ago.
     pub async fn purge_uploads(self: &Arc<Self>, rules: UploadPurging, now: SystemTime) -> Result<PurgeReport, Error> {
         let mut report = PurgeReport::default();
-        let mut walk = self.walk(None);
+        let mut walk = self.walk(None, Sight::ALL);
         while let Some(name) = walk.next().await? {
             self.repository(name).purge_uploads(rules, now, &mut report).await?;
         }

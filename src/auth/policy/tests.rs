@@ -257,6 +257,15 @@ proptest! {
     }
 
     #[test]
+    fn nothing_is_listed_where_nobody_looks(rules in rules(), identity in identities(), name in names()) {
+        let caller = by_rules(identity, Rules::new(rules));
+        let above = name.as_str().match_indices('/').map(|(at, _)| &name.as_str()[..at]).chain([name.as_str()]);
+        for path in above.filter(|_| lists(&caller, &name)) {
+            prop_assert!(lists_below(&caller, path), "{}", path);
+        }
+    }
+
+    #[test]
     fn without_pull_there_is_nothing_and_nothing_is_told(rules in rules(), identity in identities(), name in names()) {
         let caller = by_rules(identity.clone(), Rules::new(rules));
         let [pull, rest @ ..] = decisions(&caller, name.as_str());
