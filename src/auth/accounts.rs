@@ -100,11 +100,7 @@ impl Accounts {
         if let Some(robot) = self.robots.verify(robot, password, visit.now) {
             return Ok(Account::of_robot(robot));
         }
-        if let Some(wait) = self.defence.closed_for(visit.source, user) {
-            return Err(Error::Closed(wait));
-        }
-        self.count_wrong(user, visit).await;
-        Err(Error::WrongCredentials)
+        Err(self.refuse(user, visit, Error::WrongCredentials).await)
     }
 
     /// The same for a token of another issuer in the place of the password, which the token realm takes with any name.
@@ -117,20 +113,19 @@ impl Accounts {
                 let identity = Identity::Oidc { issuer: vouched.issuer, user: vouched.user };
                 Ok(Account { until: Some(vouched.expires), ..Account::passing(identity, Proof::Login) })
             }
-            Err(Refusal::Token(fault)) => {
-                if let Some(wait) = self.defence.closed_for(visit.source, user) {
-                    return Err(Error::Closed(wait));
-                }
-                self.count_wrong(user, visit).await;
-                Err(fault.into())
-            }
+            Err(Refusal::Token(fault)) => Err(self.refuse(user, visit, fault.into()).await),
             Err(Refusal::KeysUnavailable(issuer)) => Err(Error::IssuerUnavailable(issuer.to_string())),
         }
     }
 
-    /// Counts something wrong that was sent in the place of a password, and waits as long as its answer is to wait.
-    async fn count_wrong(&self, user: &str, visit: &Visit) {
+    /// Counts something wrong that was sent in the place of a password, and waits as long as its answer is to wait. The answer:
+    /// what is wrong, or that nothing is compared any more.
+    async fn refuse(&self, user: &str, visit: &Visit, fault: Error) -> Error {
+        if let Some(wait) = self.defence.closed_for(visit.source, user) {
+            return Error::Closed(wait);
+        }
         tokio::time::sleep(self.defence.count(visit.source, user)).await;
+        fault
     }
 
     /// The account that a login name has now, for a refresh token.
@@ -190,7 +185,7 @@ impl Accounts {
         self.rules.load().speak_of_anonymous()
     }
 
-    /// Reads files again that have changed, and writes down what has been gathered.
+    /// Reads files again that have changed.
     pub(super) async fn refresh(&self, now: SystemTime) -> Result<(), Error> {
         self.passwords.look(now).await;
         self.robots.refresh(now).await
