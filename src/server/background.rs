@@ -45,8 +45,8 @@ impl Background {
     ) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let configured = Arc::new(configured);
-        let until_stopped = |task| stop.clone().run_until_cancelled_owned(task);
-        tasks.spawn(until_stopped(keep_up(Arc::clone(&authenticator), Arc::clone(&configured))));
+        let upkeep = keep_up(Arc::clone(&authenticator), Arc::clone(&configured));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(upkeep));
         if let Some(listener) = control {
             tasks.spawn(stop.clone().run_until_cancelled_owned(control::serve(listener, Arc::clone(&authenticator))));
         }
