@@ -125,7 +125,7 @@ where
     }
 
     fn counter(&self) -> Counter<C> {
-        // A period of no time at all is refused by the configuration; should it come, nothing is ever forgiven in an hour.
+        // A period of no time at all is refused by the configuration; should it come, a burst is forgiven in an hour.
         let quota = Quota::with_period(self.limits.period).unwrap_or_else(|| Quota::per_hour(self.limits.burst));
         let limiter = RateLimiter::direct_with_clock(quota.allow_burst(self.limits.burst), self.clock.clone());
         Counter { limiter: limiter.with_middleware(), closed_until: Mutex::default() }
