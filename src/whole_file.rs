@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -45,7 +45,7 @@ pub(crate) fn give_to_owner_of(model: &Path, path: &Path) {
     if let (Ok(model), Ok(own)) = (fs::metadata(model), fs::metadata(path))
         && model.uid() != own.uid()
     {
-        let _ = std::os::unix::fs::chown(path, Some(model.uid()), Some(model.gid()));
+        let _ = chown(path, Some(model.uid()), Some(model.gid()));
     }
 }
 
@@ -83,20 +83,21 @@ const SETTLING: i64 = 2;
 fn stage(staged: &Path, content: &[u8], mode: u32, target: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(staged)?;
     let old = metadata_of(target)?;
-    // The file does not change hands because root edits it, and a new one is for whoever its directory is for.
-    let owner = old.as_ref().map_or_else(|| fs::metadata(parent_of(target)), |old| Ok(old.clone()))?;
-    let new = file.metadata()?;
-    if old.is_some() && (owner.uid(), owner.gid()) != (new.uid(), new.gid()) {
-        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
-    } else if owner.uid() != new.uid() {
-        // Only root can; for others the file stays theirs.
-        let _ = fchown(&file, Some(owner.uid()), Some(owner.gid()));
+    let mode = old.as_ref().map_or(mode, |old| old.permissions().mode() & 0o777);
+    match old {
+        // It does not change hands because root edits it.
+        Some(old) => keep_owner(&file, &old)?,
+        None => give_to_owner_of(parent_of(target), staged),
     }
-    let mode = old.map_or(mode, |old| old.permissions().mode() & 0o777);
     file.write_all(content)?;
     // Not left to the umask.
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
+}
+
+fn keep_owner(file: &File, old: &Metadata) -> io::Result<()> {
+    let new = file.metadata()?;
+    if (old.uid(), old.gid()) == (new.uid(), new.gid()) { Ok(()) } else { fchown(file, Some(old.uid()), Some(old.gid())) }
 }
 
 fn metadata_of(path: &Path) -> io::Result<Option<Metadata>> {
@@ -153,7 +154,7 @@ mod tests {
         let path = dir.path().join("file");
         replace(&path, b"old", 0o600).unwrap();
         // Only root can give a file away; for others there is but one owner to keep.
-        let _ = std::os::unix::fs::chown(&path, Some(1), Some(1));
+        let _ = chown(&path, Some(1), Some(1));
         let owner = |path: &Path| fs::metadata(path).map(|metadata| (metadata.uid(), metadata.gid())).unwrap();
         let before = owner(&path);
         replace(&path, b"new", 0o600).unwrap();
@@ -164,7 +165,7 @@ mod tests {
     fn what_root_makes_belongs_to_whom_it_is_made_for() {
         let dir = tempfile::tempdir().unwrap();
         // Only root can give a directory away; for others there is but one owner.
-        let _ = std::os::unix::fs::chown(dir.path(), Some(1), Some(1));
+        let _ = chown(dir.path(), Some(1), Some(1));
         make_directory(&dir.path().join("a/b")).unwrap();
         let owner = |path: &str| fs::metadata(dir.path().join(path)).map(|metadata| (metadata.uid(), metadata.gid())).unwrap();
         assert_eq!((owner("a"), owner("a/b")), (owner(""), owner("")));
