@@ -80,9 +80,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Notes a problem with a key; `text` says what is wrong and what to do.
+    /// Notes a problem with a key, once; `text` says what is wrong and what to do.
     pub(crate) fn problem(&mut self, origin: Option<&Origin>, key: &str, text: impl fmt::Display) {
-        self.problems.push(sentence(origin, key, text));
+        let problem = sentence(origin, key, text);
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     /// Notes something that does not stop the start, once.

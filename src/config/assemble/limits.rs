@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::Rules;
 use crate::auth::LoginLimits;
 use crate::config::{ConnectionLimits, Timeouts, scalar};
@@ -18,15 +20,19 @@ impl Rules<'_> {
     pub(super) fn logins(&mut self) -> LoginLimits {
         let usual = LoginLimits::default();
         let RateLimit { period, burst } = self.rate("logins", (usual.period, usual.burst.get()));
-        LoginLimits { period, burst, exempt: self.networks("limits.exempt").unwrap_or(usual.exempt) }
+        LoginLimits { period, burst, exempt: self.exempt() }
     }
 
     pub(super) fn rates(&mut self) -> RateLimits {
         RateLimits {
             reads: self.rate("reads", (Duration::from_micros(500), 20_000)),
             writes: self.rate("writes", (Duration::from_millis(5), 2_000)),
-            exempt: self.networks("limits.exempt").unwrap_or_else(|| LoginLimits::default().exempt),
+            exempt: self.exempt(),
         }
+    }
+
+    fn exempt(&mut self) -> Vec<IpNet> {
+        self.networks("limits.exempt").unwrap_or_else(|| LoginLimits::default().exempt)
     }
 
     fn rate(&mut self, name: &str, usual: (Duration, u32)) -> RateLimit {
@@ -51,7 +57,7 @@ impl Rules<'_> {
         ConnectionLimits {
             total: self.number("limits.connections.total", 10_000),
             per_address: self.number("limits.connections.peraddress", 500),
-            exempt: self.networks("limits.exempt").unwrap_or_else(|| LoginLimits::default().exempt),
+            exempt: self.exempt(),
             timeouts: Timeouts {
                 handshake: self.timeout("handshake", 5),
                 header: self.timeout("header", 10),

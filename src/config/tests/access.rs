@@ -89,6 +89,16 @@ fn what_cannot_be_read_is_named_with_its_place() {
 }
 
 #[test]
+fn a_problem_is_said_once_however_many_limits_read_its_key() {
+    for (text, expected) in
+        [("limits: {exempt: [me]}", "`me` is not a network"), ("limits: {timeouts: {stall: 10ms}}", "must be 1s or more")]
+    {
+        let refusal = refusal(text);
+        assert_eq!(refusal.matches(expected).count(), 1, "{refusal}");
+    }
+}
+
+#[test]
 fn what_wrong_passwords_cost_can_be_chosen() {
     let (options, _) = options("limits: {logins: {rate: 1/s, burst: 3}, exempt: []}\n", &[]);
     assert_eq!((options.logins.period.as_secs(), options.logins.burst.get(), options.logins.exempt.len()), (1, 3, 0));
