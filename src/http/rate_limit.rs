@@ -39,19 +39,18 @@ pub struct RateLimits {
 }
 
 /// The buckets of everybody.
-pub(super) struct Limiter<C: Clock = MonotonicClock> {
-    reads: Buckets<C>,
-    writes: Buckets<C>,
+pub(super) struct Limiter {
+    reads: Buckets,
+    writes: Buckets,
     exempt: Vec<IpNet>,
-    clock: C,
 }
 
-struct Buckets<C: Clock> {
+struct Buckets {
     limit: RateLimit,
-    buckets: moka::sync::Cache<Key, Arc<Bucket<C>>>,
+    buckets: moka::sync::Cache<Key, Arc<Bucket>>,
 }
 
-type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddleware>;
+type Bucket = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, StateInformationMiddleware>;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
@@ -74,19 +73,9 @@ enum Kind {
     Free,
 }
 
-impl Limiter<MonotonicClock> {
+impl Limiter {
     pub(super) fn new(limits: &RateLimits) -> Self {
-        Self::with_clock(limits, MonotonicClock)
-    }
-}
-
-impl<C: Clock + Clone + Send + Sync + 'static> Limiter<C>
-where
-    C::Instant: 'static,
-{
-    fn with_clock(limits: &RateLimits, clock: C) -> Self {
-        let (reads, writes) = (Buckets::new(limits.reads), Buckets::new(limits.writes));
-        Self { reads, writes, exempt: limits.exempt.clone(), clock }
+        Self { reads: Buckets::new(limits.reads), writes: Buckets::new(limits.writes), exempt: limits.exempt.clone() }
     }
 
     /// Counts a request; what is left, or nothing where it was not counted.
@@ -103,28 +92,25 @@ where
             Identity::Anonymous => Key::Address(source.network()),
             identity => Key::Identity(identity.clone()),
         };
-        buckets.take(key, &self.clock).map(Some)
+        buckets.take(key).map(Some)
     }
 }
 
-impl<C: Clock + Clone + Send + Sync + 'static> Buckets<C>
-where
-    C::Instant: 'static,
-{
+impl Buckets {
     fn new(limit: RateLimit) -> Self {
         let forgotten = limit.refill().clamp(SHORTEST_MEMORY, LONGEST_MEMORY);
         Self { limit, buckets: moka::sync::Cache::builder().max_capacity(BUCKETS).time_to_idle(forgotten).build() }
     }
 
-    fn take(&self, key: Key, clock: &C) -> Result<Allowance, Error> {
+    fn take(&self, key: Key) -> Result<Allowance, Error> {
         let limit = self.limit;
         let bucket = self.buckets.get_with(key, || {
             let quota = Quota::with_period(limit.period).unwrap_or_else(|| Quota::per_second(limit.burst));
-            Arc::new(RateLimiter::direct_with_clock(quota.allow_burst(limit.burst), clock.clone()).with_middleware())
+            Arc::new(RateLimiter::direct_with_clock(quota.allow_burst(limit.burst), MonotonicClock).with_middleware())
         });
         match bucket.check() {
             Ok(state) => Ok(Allowance { limit, remaining: state.remaining_burst_capacity() }),
-            Err(until) => Err(Error::RateLimited { wait: until.wait_time_from(clock.now()), limit }),
+            Err(until) => Err(Error::RateLimited { wait: until.wait_time_from(MonotonicClock.now()), limit }),
         }
     }
 }
