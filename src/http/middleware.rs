@@ -18,7 +18,7 @@ use super::access::Asker;
 use super::audit::RequestId;
 use super::body::Body;
 use super::client_addr::is_host;
-use super::rate_limit::is_manifest;
+use super::rate_limit::{Allowance, is_manifest};
 use super::{AppState, Error, audit};
 use crate::auth::{self, Caller};
 
@@ -94,16 +94,20 @@ pub(super) async fn authenticate(
         Err(_) => Ok(None),
     };
     request.extensions_mut().insert(Asker(asker));
-    let is_manifest = request.method() == Method::GET && is_manifest(request.path());
-    let allowance = match admitted {
-        Ok(allowance) => allowance.filter(|_| is_manifest),
-        Err(error) => return Ok(request.into_response(error.error_response())),
+    let allowance = match &admitted {
+        Ok(allowance) => *allowance,
+        Err(Error::RateLimited { limit, .. }) => Some(Allowance { limit: *limit, remaining: 0 }),
+        Err(_) => None,
     };
-    let mut response = next.call(request).await?.map_into_boxed_body();
-    if let Some(allowance) = allowance {
-        let limit = HeaderValue::try_from(allowance.limit.text()).unwrap_or_else(|_| HeaderValue::from_static(""));
+    let allowance = allowance.filter(|_| request.method() == Method::GET && is_manifest(request.path()));
+    let mut response = match admitted {
+        Ok(_) => next.call(request).await?.map_into_boxed_body(),
+        Err(error) => request.into_response(error.error_response()),
+    };
+    if let Some(Allowance { limit, remaining }) = allowance {
+        let limit = HeaderValue::try_from(limit.text()).unwrap_or_else(|_| HeaderValue::from_static(""));
         response.headers_mut().insert(RATE_LIMIT, limit);
-        response.headers_mut().insert(RATE_LIMIT_REMAINING, HeaderValue::from(allowance.remaining));
+        response.headers_mut().insert(RATE_LIMIT_REMAINING, HeaderValue::from(remaining));
     }
     for (name, value) in &state.headers {
         // The first value replaces what a handler or `observe` would set, the next ones stand beside it.

@@ -166,7 +166,8 @@ async fn requests_are_limited_by_identity_first_and_by_address_for_nobody() {
         assert_eq!((answer.header("ratelimit-limit"), answer.header("ratelimit-remaining")), ("4;w=14400", left.to_string().as_str()));
         alice.head("/v2/a/manifests/1").send().await.is(404);
     }
-    alice.get("/v2/a/manifests/1").send().await.refuses(429, "TOOMANYREQUESTS");
+    let refused = alice.get("/v2/a/manifests/1").send().await.refuses(429, "TOOMANYREQUESTS");
+    assert_eq!((refused.header("ratelimit-limit"), refused.header("ratelimit-remaining")), ("4;w=14400", "0"));
     // Another user from the same address has an allowance of her own, and so has nobody.
     registry.client().basic(crate::harness::BOB).get("/v2/a/manifests/1").send().await.is(404);
     for _ in 0..4 {

@@ -88,6 +88,16 @@ async fn configured_headers_stand_on_every_routed_answer() {
 }
 
 #[tokio::test]
+async fn configured_headers_stand_on_a_refusal_for_too_many_requests() {
+    let limits = serde_json::json!({"exempt": [], "reads": {"rate": "1/h", "burst": 1}});
+    let headers = serde_json::json!({"Strict-Transport-Security": ["max-age=1"]});
+    let registry = Setup::open().set("http.headers", headers).set("limits", limits).start().await;
+    registry.client().get("/v2/").send().await.is(200);
+    let refused = registry.client().get("/v2/").send().await.refuses(429, "TOOMANYREQUESTS");
+    assert_eq!(refused.header("strict-transport-security"), "max-age=1");
+}
+
+#[tokio::test]
 async fn a_header_that_is_fixed_is_not_doubled_by_configuring_it() {
     let headers = serde_json::json!({"X-Content-Type-Options": ["nosniff"]});
     let registry = Setup::open().set("http.headers", headers).start().await;
