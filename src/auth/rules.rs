@@ -330,7 +330,7 @@ mod tests {
 
     fn who(text: &str) -> Result<Who, RuleFault> {
         let groups = Groups::from([("team".to_owned(), [Who::User("alice".into()), Who::Robot("ci".into())].into())]);
-        Who::parse(text, &groups, &["github"])
+        Who::parse(text, &groups, &["github", "gitlab"])
     }
 
     #[test]
