@@ -108,9 +108,7 @@ impl Claims {
         verified.check(now)?;
         Ok(verified)
     }
-}
 
-impl Claims {
     /// The same for a token of ours, which says what its subject is.
     pub(super) fn accept_ours(mut self, issuer: &str, service: &str, now: SystemTime) -> Result<Verified, TokenFault> {
         let bearer = self.bearer.take().map(serde_json::from_value).transpose().map_err(|_| TokenFault::Claims)?;
