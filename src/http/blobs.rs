@@ -7,14 +7,15 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 
 use super::access::{Access, Delete, Pull};
+use super::pieces::{Truncated, pieces};
 use super::range::{Part, Wanted, wanted};
 use super::{Error, extract};
 use crate::oci::Digest;
 use crate::oci::media_type::OCTET_STREAM;
-use crate::registry::{Content, StorageError};
+use crate::registry::Content;
 
 /// `GET` and `HEAD /v2/NAME/blobs/DIGEST`.
 pub(super) async fn get(access: Access<Pull>, request: HttpRequest) -> Result<HttpResponse, Error> {
@@ -105,31 +106,4 @@ fn send_several(digest: &Digest, content: &Content, parts: &[Part]) -> HttpRespo
     let mut response = HttpResponse::PartialContent();
     headers(&mut response, digest).insert_header((CONTENT_TYPE, format!("multipart/byteranges; boundary={boundary}")));
     response.body(SizedStream::new(length, Box::pin(body)))
-}
-
-/// A part of some content, piece by piece. A file that turns out shorter ends in an error, so that nobody takes it for whole.
-fn pieces(content: Content, part: Part) -> impl Stream<Item = Result<Bytes, Truncated>> {
-    stream::try_unfold((content, part), |(content, left)| async move {
-        if left.length == 0 {
-            return Ok(None);
-        }
-        let piece = content.read_at(left.offset, left.length).await.inspect_err(|error| {
-            tracing::error!(%error, "a blob cannot be read to its end");
-        })?;
-        let count = piece.len() as u64;
-        if count == 0 {
-            tracing::error!(blob.missing = left.length, "a blob is shorter than it was when it was opened");
-            return Err(Truncated::Short);
-        }
-        Ok(Some((piece, (content, Part { offset: left.offset + count, length: left.length - count }))))
-    })
-}
-
-/// The content ended before it should.
-#[derive(Debug, thiserror::Error)]
-enum Truncated {
-    #[error("the content is shorter than announced")]
-    Short,
-    #[error(transparent)]
-    Storage(#[from] StorageError),
 }

@@ -17,6 +17,7 @@ mod location;
 mod manifests;
 mod middleware;
 mod ops;
+mod pieces;
 mod range;
 mod rate_limit;
 mod referrers;

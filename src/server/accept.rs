@@ -29,7 +29,11 @@ use crate::http::{self, AppState, ConnectionInfo, Scheme};
 use crate::tls::Certificate;
 
 /// How much of an answer is gathered before it is written: less than a piece of a blob, so that one piece is gathered and not two.
-const WRITE_BUFFER: usize = 64 * 1024;
+const WRITE_BUFFER: usize = 16 * 1024;
+
+/// How much of an answer waits in the kernel without having been sent: enough to keep a fast client busy.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 64 * 1024;
 
 /// What every connection gets.
 #[derive(Clone)]
@@ -141,7 +145,21 @@ impl Socket for TcpStream {
         if let Err(error) = self.set_nodelay(true) {
             debug!(%error, "a socket keeps its delay");
         }
+        if let Err(error) = limit_unsent(self) {
+            debug!(%error, "a socket takes as much as it likes");
+        }
     }
+}
+
+/// Keeps the kernel from taking megabytes of an answer whose client reads nothing.
+#[cfg(target_os = "linux")]
+fn limit_unsent(socket: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_unsent(_: &TcpStream) -> io::Result<()> {
+    Ok(())
 }
 
 impl Socket for UnixStream {
