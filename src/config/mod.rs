@@ -49,6 +49,54 @@ pub struct Config {
     pub telemetry: crate::telemetry::Options,
     /// `limits`, as far as connections are concerned.
     pub connections: ConnectionLimits,
+    /// `http.debug`; `None`: there is no such listener.
+    pub debug: Option<DebugListener>,
+    /// `health`.
+    pub health: Vec<HealthCheck>,
+}
+
+/// `http.debug`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DebugListener {
+    /// `host:port` or `:port`.
+    pub address: String,
+    /// Where it serves metrics; `None`: nowhere.
+    pub metrics_path: Option<String>,
+}
+
+/// One check of `health`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// As reports name it.
+    pub name: String,
+    /// What is looked at.
+    pub subject: HealthSubject,
+    /// The time between two looks.
+    pub interval: Duration,
+    /// How long a peer may take.
+    pub timeout: Duration,
+    /// How many failures in a row count as one.
+    pub threshold: u32,
+}
+
+/// What a health check looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthSubject {
+    /// `health.storagedriver`: whether the store can be read.
+    Storage,
+    /// `health.file`: fails while the file is there.
+    File(PathBuf),
+    /// `health.http`: a HEAD request.
+    Http {
+        /// Where to.
+        uri: String,
+        /// Headers to send, each name with its values.
+        headers: Vec<(String, Vec<String>)>,
+        /// The status that is good.
+        status: u16,
+    },
+    /// `health.tcp`: whether a connection can be made to `host:port`.
+    Tcp(String),
 }
 
 /// `limits.connections`, `limits.timeouts` and `limits.exempt`.

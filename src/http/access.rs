@@ -16,9 +16,10 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use super::extract::Query;
 use super::{AppState, Error, audit};
 use crate::auth::policy::{self, Pullable};
-use crate::auth::{self, Action, Authenticator, Caller, Decision, Problem, Resource, Visit};
+use crate::auth::{self, Action, Authenticator, Caller, Decision, Identity, Problem, Resource, Visit};
 use crate::oci::Name;
 use crate::registry::{self, Registry, Repository, TagMode};
+use crate::telemetry::Metrics;
 
 /// The data, and who guards it.
 pub(super) struct Gate {
@@ -39,6 +40,16 @@ impl Gate {
     /// Whether the store can be read.
     pub(super) async fn ready(&self) -> Result<(), registry::Error> {
         self.registry.check_store().await
+    }
+
+    /// Looks up what is measured rather than counted.
+    pub(super) async fn sample(&self, metrics: &Metrics) {
+        metrics.set_uploads_open(self.registry.uploads_open());
+        match self.registry.space().await {
+            Ok(Some(space)) => metrics.set_space(space.total, space.free),
+            Ok(None) => metrics.set_space(0, 0),
+            Err(error) => tracing::warn!(%error, "the free space of the store cannot be told"),
+        }
     }
 
     /// The token realm, when it is in the box.
@@ -220,6 +231,38 @@ impl FromRequest for BaseAccess {
             Ok(Self)
         };
         ready(access())
+    }
+}
+
+/// The right to read the metrics at the main listener. Where nobody was named, there are none.
+pub(super) struct MetricsAccess;
+
+impl FromRequest for MetricsAccess {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(metrics_access(request))
+    }
+}
+
+fn metrics_access(request: &HttpRequest) -> Result<MetricsAccess, Error> {
+    let state = state(request)?;
+    let options = state.metrics.as_ref().ok_or(Error::RouteUnknown)?;
+    if state.proxies.client(request).source().is_in(&options.from) {
+        return Ok(MetricsAccess);
+    }
+    if options.users.is_empty() {
+        return Err(Error::RouteUnknown);
+    }
+    // A scraper shows a password, whatever clients of the API are asked for.
+    let unauthorized = || Error::Unauthorized { challenge: Some("Basic realm=\"metrics\"".to_owned()), detail: Vec::new() };
+    match caller(request, state, &[]) {
+        Ok(caller) if caller.identity() == &Identity::Anonymous => Err(unauthorized()),
+        Ok(caller) if options.users.contains(&caller.identity().to_string()) => Ok(MetricsAccess),
+        Ok(_) => Err(Error::Denied),
+        Err(Error::Unauthorized { .. }) => Err(unauthorized()),
+        Err(error) => Err(error),
     }
 }
 

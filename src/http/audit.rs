@@ -1,4 +1,4 @@
-//! What of a request is written to the audit log.
+//! What of a request is written to the audit log, and what of that is counted.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use actix_web::{HttpMessage as _, HttpRequest};
 
 use super::AppState;
 use crate::auth::{self, Decision, Identity, IssuedToken, Proof};
-use crate::telemetry::{Entry, Event, Verdict};
+use crate::telemetry::{Entry, Event, LoginOutcome, Verdict};
 
 /// The name of a request in every log; put into it by `middleware::observe`.
 #[derive(Clone)]
@@ -41,11 +41,14 @@ pub(super) fn record(
     let extensions = request.extensions();
     let request_id = extensions.get::<RequestId>().map_or("", |id| &id.0);
     let address = state.proxies.client(request).address;
-    state.audit.record(&Entry { event, user, address, repository, verdict, reason, request_id });
+    state.outlets.audit.record(&Entry { event, user, address, repository, verdict, reason, request_id });
 }
 
 /// A login that went well, unless the same one from the same address has been written down within a minute.
 pub(super) fn login(state: &AppState, request: &HttpRequest, identity: &Identity, proof: Proof) {
+    if proof == Proof::Login {
+        state.outlets.metrics.login(LoginOutcome::Allowed);
+    }
     let is_login = matches!(proof, Proof::Login | Proof::Remembered | Proof::Certificate);
     if is_login && state.recent_logins.are_without(identity, state.proxies.client(request).address) {
         record(state, request, (Event::Login, Verdict::Allowed), &identity.to_string(), None, credentials_of(identity));
@@ -72,6 +75,12 @@ fn credentials_of(identity: &Identity) -> &'static str {
 
 /// A login that went wrong, or a token that is no good.
 pub(super) fn refusal(state: &AppState, request: &HttpRequest, claimed: &str, error: &auth::Error) {
+    match error {
+        auth::Error::Busy | auth::Error::Closed(_) => state.outlets.metrics.login(LoginOutcome::Limited),
+        // A token that has run out is nobody's guess.
+        auth::Error::InvalidToken(_) => {}
+        _ => state.outlets.metrics.login(LoginOutcome::Refused),
+    }
     record(state, request, (Event::Login, Verdict::Refused), claimed, None, &error.to_string());
 }
 

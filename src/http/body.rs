@@ -44,7 +44,10 @@ struct Paced {
     waiting_since: Option<Instant>,
     /// Since the pace was last looked at.
     waited: Duration,
+    since_looked: u64,
+    /// Since it began.
     received: u64,
+    is_given_up: bool,
 }
 
 impl Body {
@@ -58,6 +61,16 @@ impl Body {
                 Some(body)
             }
         }
+    }
+
+    /// How many bytes have come.
+    pub(super) fn received(&self) -> u64 {
+        self.0.borrow().received
+    }
+
+    /// Whether it came too slowly.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.0.borrow().is_given_up
     }
 
     /// Receives and drops what remains, within limits.
@@ -86,7 +99,16 @@ impl Stream for Body {
 
 impl Paced {
     fn new(payload: Payload, pace: Pace) -> Self {
-        Self { payload: Some(payload), pace, alarm: None, waiting_since: None, waited: Duration::ZERO, received: 0 }
+        Self {
+            payload: Some(payload),
+            pace,
+            alarm: None,
+            waiting_since: None,
+            waited: Duration::ZERO,
+            since_looked: 0,
+            received: 0,
+            is_given_up: false,
+        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
@@ -94,6 +116,7 @@ impl Paced {
         match Pin::new(open).poll_next(context) {
             Poll::Ready(Some(Ok(piece))) => {
                 self.waited += self.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+                self.since_looked += piece.len() as u64;
                 self.received += piece.len() as u64;
                 if self.is_too_slow() { self.give_up("too little comes") } else { Poll::Ready(Some(Ok(piece))) }
             }
@@ -121,12 +144,12 @@ impl Paced {
             return false;
         }
         let wanted = self.pace.min_rate.saturating_mul(self.waited.as_secs());
-        let (received, _) = (std::mem::take(&mut self.received), std::mem::take(&mut self.waited));
+        let (received, _) = (std::mem::take(&mut self.since_looked), std::mem::take(&mut self.waited));
         received < wanted
     }
 
     fn give_up(&mut self, why: &'static str) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        self.payload = None;
+        (self.payload, self.is_given_up) = (None, true);
         Poll::Ready(Some(Err(PayloadError::Incomplete(Some(io::Error::new(io::ErrorKind::TimedOut, why))))))
     }
 }

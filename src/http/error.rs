@@ -15,6 +15,7 @@ use super::rate_limit::RateLimit;
 use crate::oci::ErrorCode;
 use crate::oci::reference::InvalidReference;
 use crate::registry;
+use crate::telemetry::Limit;
 
 /// Why a request is not answered as it hoped.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,12 @@ pub enum Error {
         wait: Duration,
         /// What the caller has used up.
         limit: RateLimit,
+        /// Of which kind of request.
+        of: Limit,
     },
+    /// A health check fails.
+    #[error("a health check fails")]
+    Unhealthy,
     /// The store cannot be read.
     #[error("not ready")]
     NotReady,
@@ -171,7 +177,11 @@ impl Error {
             Self::Denied => answer(StatusCode::FORBIDDEN, ErrorCode::Denied),
             Self::Busy => answer(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests).header(RETRY_AFTER, "1"),
             Self::LoginsClosed(wait) => too_many(*wait).saying("too many wrong passwords from your address"),
-            Self::RateLimited { wait, limit } => too_many(*wait).with(json!({"limit": limit.text()})),
+            Self::RateLimited { wait, limit, .. } => too_many(*wait).with(json!({"limit": limit.text()})),
+            Self::Unhealthy => {
+                let answer = answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable);
+                answer.with(json!("health check failed: please see /debug/health"))
+            }
             Self::NotReady => answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).saying("the store cannot be read"),
             Self::IssuerUnavailable => answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).header(RETRY_AFTER, "10"),
             Self::AuthenticationFailed | Self::Unguarded => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
@@ -198,6 +208,22 @@ impl Error {
             Self::RouteUnknown => answer(StatusCode::NOT_FOUND, ErrorCode::Unsupported),
             Self::MethodNotAllowed { allow } => answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported).header(ALLOW, *allow),
             Self::Registry(error) => answer_of_registry(error),
+        }
+    }
+
+    /// The limit that has refused the request, if one has.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        use registry::Error as Refusal;
+        if let Self::RateLimited { of, .. } = self {
+            Some(*of)
+        } else if let Self::ManifestTooLarge { .. } = self {
+            Some(Limit::ManifestSize)
+        } else if let Self::Registry(Refusal::BlobTooLarge { .. }) = self {
+            Some(Limit::BlobSize)
+        } else if let Self::Registry(Refusal::DiskReserved { .. }) = self {
+            Some(Limit::Reserve)
+        } else {
+            None
         }
     }
 
@@ -352,7 +378,8 @@ mod tests {
             (Error::Unauthorized { challenge: None, detail: Vec::new() }, 401, "UNAUTHORIZED"),
             (Error::Hidden("a".into()), 404, "NAME_UNKNOWN"),
             (Error::LoginsClosed(Duration::from_millis(1500)), 429, "TOOMANYREQUESTS"),
-            (Error::RateLimited { wait: Duration::ZERO, limit }, 429, "TOOMANYREQUESTS"),
+            (Error::Unhealthy, 503, "UNAVAILABLE"),
+            (Error::RateLimited { wait: Duration::ZERO, limit, of: Limit::Reads }, 429, "TOOMANYREQUESTS"),
             (Error::IssuerUnavailable, 503, "UNAVAILABLE"),
             (Error::NotReady, 503, "UNAVAILABLE"),
             (Error::Denied, 403, "DENIED"),

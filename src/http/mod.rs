@@ -6,16 +6,22 @@
 //! decided in [`access`], whose extractors are every handler's first argument.
 
 mod access;
+mod access_line;
 mod audit;
 mod blobs;
 mod body;
 mod client_addr;
+mod debug;
+mod endpoint;
 mod error;
 mod extract;
+mod health;
 mod listings;
 mod location;
 mod manifests;
+mod metrics;
 mod middleware;
+mod observation;
 mod ops;
 mod pieces;
 mod range;
@@ -32,7 +38,10 @@ mod tests;
 
 pub use body::Pace;
 pub use client_addr::{ConnectionInfo, Scheme};
+pub use debug::debug_app;
 pub use error::Error;
+pub use health::Health;
+pub use metrics::MetricsOptions;
 pub use rate_limit::{RateLimit, RateLimits};
 pub use routes::app;
 pub use state::AppState;
@@ -65,4 +74,6 @@ pub struct Options {
     pub manifest_limit: usize,
     /// How many requests a caller may make.
     pub rates: RateLimits,
+    /// Where and for whom metrics are served beside the API; `None`: nowhere.
+    pub metrics: Option<MetricsOptions>,
 }

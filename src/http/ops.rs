@@ -23,8 +23,11 @@ pub(super) async fn healthy() -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({}))
 }
 
-/// `GET /readyz`: requests can be served, as far as the store can be read.
+/// `GET /readyz`: requests can be served, as far as the store can be read and no health check fails.
 pub(super) async fn ready(state: Data<AppState>) -> Result<HttpResponse, Error> {
+    if !state.health.is_good() {
+        return Err(Error::Unhealthy);
+    }
     if let Err(error) = state.gate.ready().await {
         tracing::warn!(%error, "the store cannot be read: not ready");
         return Err(Error::NotReady);

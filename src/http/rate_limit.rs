@@ -17,6 +17,7 @@ use ipnet::IpNet;
 
 use super::Error;
 use crate::auth::{Caller, Identity, Source};
+use crate::telemetry::{Endpoint, Limit};
 
 /// `limits.reads` or `limits.writes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +80,10 @@ impl Limiter {
     }
 
     /// Counts a request; what is left, or nothing where it was not counted.
-    pub(super) fn admit(&self, caller: &Caller, source: Source, method: &Method, path: &str) -> Result<Option<Allowance>, Error> {
-        let buckets = match Kind::of(method, path) {
-            Kind::Read => &self.reads,
-            Kind::Write => &self.writes,
+    pub(super) fn admit(&self, caller: &Caller, source: Source, method: &Method, endpoint: Endpoint) -> Result<Option<Allowance>, Error> {
+        let (buckets, of) = match Kind::of(method, endpoint) {
+            Kind::Read => (&self.reads, Limit::Reads),
+            Kind::Write => (&self.writes, Limit::Writes),
             Kind::Free => return Ok(None),
         };
         if source.is_in(&self.exempt) {
@@ -92,7 +93,7 @@ impl Limiter {
             Identity::Anonymous => Key::Address(source.network()),
             identity => Key::Identity(identity.clone()),
         };
-        buckets.take(key).map(Some)
+        buckets.take(key, of).map(Some)
     }
 }
 
@@ -102,7 +103,7 @@ impl Buckets {
         Self { limit, buckets: moka::sync::Cache::builder().max_capacity(BUCKETS).time_to_idle(forgotten).build() }
     }
 
-    fn take(&self, key: Key) -> Result<Allowance, Error> {
+    fn take(&self, key: Key, of: Limit) -> Result<Allowance, Error> {
         let limit = self.limit;
         let bucket = self.buckets.get_with(key, || {
             let quota = Quota::with_period(limit.period).unwrap_or_else(|| Quota::per_second(limit.burst));
@@ -110,7 +111,7 @@ impl Buckets {
         });
         match bucket.check() {
             Ok(state) => Ok(Allowance { limit, remaining: state.remaining_burst_capacity() }),
-            Err(until) => Err(Error::RateLimited { wait: until.wait_time_from(MonotonicClock.now()), limit }),
+            Err(until) => Err(Error::RateLimited { wait: until.wait_time_from(MonotonicClock.now()), limit, of }),
         }
     }
 }
@@ -128,22 +129,16 @@ impl RateLimit {
 }
 
 impl Kind {
-    fn of(method: &Method, path: &str) -> Self {
-        let is_upload_under_way = path.rsplit_once("/blobs/uploads/").is_some_and(|(_, upload)| !upload.is_empty());
+    fn of(method: &Method, endpoint: Endpoint) -> Self {
         match *method {
-            Method::HEAD if is_manifest(path) => Self::Free,
-            _ if is_upload_under_way => Self::Free,
+            Method::HEAD if endpoint == Endpoint::Manifest => Self::Free,
+            _ if endpoint == Endpoint::BlobUploadChunk => Self::Free,
             Method::GET | Method::HEAD => Self::Read,
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => Self::Write,
             // Refused by every route.
             _ => Self::Free,
         }
     }
-}
-
-/// Whether a path is that of a manifest.
-pub(super) fn is_manifest(path: &str) -> bool {
-    path.rsplit_once("/manifests/").is_some_and(|(_, reference)| !reference.contains('/'))
 }
 
 /// How many callers are told apart of each kind.
@@ -154,10 +149,11 @@ const LONGEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::endpoint::endpoint_of;
 
     #[test]
     fn an_upload_under_way_and_a_look_at_a_manifest_are_free() {
-        let kind = |method: &str, path: &str| Kind::of(&method.parse().unwrap(), path);
+        let kind = |method: &str, path: &str| Kind::of(&method.parse().unwrap(), endpoint_of(path, "/"));
         for (method, path, expected) in [
             ("GET", "/v2/", Kind::Read),
             ("GET", "/v2/a/manifests/1", Kind::Read),

@@ -6,7 +6,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, Resource, Route};
 
-use super::{AppState, Error, blobs, listings, manifests, middleware, ops, referrers, token, uploads};
+use super::{AppState, Error, blobs, listings, manifests, metrics, middleware, ops, referrers, token, uploads};
 
 /// The application: the one function that the server and the tests both call.
 pub fn app(
@@ -43,6 +43,8 @@ pub fn app(
                 .route(web::delete().to(blobs::delete)),
         )
         .default_service(web::to(ops::unknown_in_api));
+    let metrics_path = state.metrics.as_ref().map_or("/metrics", |metrics| &metrics.path);
+    let metrics = read_only(metrics_path, || web::route().to(metrics::get)).wrap(from_fn(middleware::authenticate));
     App::new()
         .app_data(state)
         .wrap(from_fn(middleware::observe))
@@ -54,6 +56,7 @@ pub fn app(
         )
         .service(read_only(&format!("{prefix}/auth/jwks.json"), || web::route().to(token::keys)))
         .service(read_only("/", || web::route().to(ops::root)))
+        .service(metrics)
         .service(read_only("/healthz", || web::route().to(ops::healthy)))
         .service(read_only("/readyz", || web::route().to(ops::ready)))
         .default_service(web::to(ops::unknown))

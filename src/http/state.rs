@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 
-use super::Options;
 use super::access::Gate;
 use super::audit::RecentLogins;
 use super::body::Pace;
 use super::client_addr::Proxies;
+use super::health::Health;
 use super::location::Locations;
 use super::middleware::RequestIds;
 use super::rate_limit::Limiter;
 use super::upload_state::StateSigner;
+use super::{MetricsOptions, Options};
 use crate::auth::Authenticator;
 use crate::registry::Registry;
-use crate::telemetry::{AuditLog, LineWriter};
+use crate::telemetry::Outlets;
 
 /// Built once at start and passed down.
 pub struct AppState {
@@ -31,8 +32,9 @@ pub struct AppState {
     pub(super) pace: Pace,
     pub(super) manifest_limit: usize,
     pub(super) limiter: Limiter,
-    pub(super) access_log: Option<LineWriter>,
-    pub(super) audit: AuditLog,
+    pub(super) metrics: Option<MetricsOptions>,
+    pub(super) health: Arc<Health>,
+    pub(super) outlets: Outlets,
     pub(super) recent_logins: RecentLogins,
 }
 
@@ -47,8 +49,8 @@ impl AppState {
         options: &Options,
         registry: Arc<Registry>,
         authenticator: Arc<Authenticator>,
-        access_log: Option<LineWriter>,
-        audit: AuditLog,
+        health: Arc<Health>,
+        outlets: Outlets,
     ) -> Result<Self, InvalidHeader> {
         Ok(Self {
             gate: Gate::new(registry, authenticator),
@@ -63,8 +65,9 @@ impl AppState {
             pace: options.pace,
             manifest_limit: options.manifest_limit,
             limiter: Limiter::new(&options.rates),
-            access_log,
-            audit,
+            metrics: options.metrics.clone(),
+            health,
+            outlets,
             recent_logins: RecentLogins::new(),
         })
     }

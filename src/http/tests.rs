@@ -1,5 +1,6 @@
 //! What requests ask of the store: nothing that tells what is hidden from what is not there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +12,17 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
+use tracing::Level;
 
 use self::routes::{Names, Need, Route, routes};
-use super::{AppState, Options, Pace, RateLimit, RateLimits, app};
+use super::{AppState, Health, Options, Pace, RateLimit, RateLimits, app};
 use crate::auth::{self, Authenticator, HtpasswdOptions, LoginLimits, Pattern, Rule, Rules, TokenRealm, TokenServiceOptions, Who};
 use crate::oci::media_type::OCI_MANIFEST;
 use crate::oci::{Algorithm, Digest};
 use crate::registry::{self, Deletion, Mode, Registry, Reserve};
 use crate::storage::Filesystem;
 use crate::storage::faults::Faults;
-use crate::telemetry::{AuditLog, AuditOutput};
+use crate::telemetry::{self, AuditOutput, Formatter, Outlets};
 
 const RATE: RateLimit = RateLimit { period: Duration::from_nanos(1), burst: std::num::NonZeroU32::MAX };
 
@@ -90,9 +92,13 @@ impl Bench {
             trusted_proxies: None,
             catalog_max_entries: 1000,
             tags_max: 1000,
+            metrics: None,
         };
-        let audit = AuditLog::start(&AuditOutput::File(at("audit.log"))).unwrap();
-        let state = AppState::new(&options, registry, Arc::new(authenticator), None, audit).unwrap();
+        let audit = AuditOutput::File(at("audit.log"));
+        let logs = telemetry::Options { level: Level::ERROR, formatter: Formatter::Text, fields: BTreeMap::new(), access_log: None, audit };
+        let outlets = Outlets::open(&logs, "test").unwrap();
+        let health = Arc::new(Health::new(Arc::clone(&outlets.metrics)));
+        let state = AppState::new(&options, registry, Arc::new(authenticator), health, outlets).unwrap();
         Self { store, state: Data::new(state), _directory: directory }
     }
 }

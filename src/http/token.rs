@@ -15,6 +15,7 @@ use super::extract::{self, Query};
 use super::middleware::authorization;
 use super::{AppState, Error, audit};
 use crate::auth::{self, BasicCredentials, Grant, IssuedToken, Offline, TokenRequest};
+use crate::telemetry;
 
 /// The longest form that is read, in bytes.
 const FORM_LIMIT: usize = 64 * 1024;
@@ -91,6 +92,11 @@ fn write_down(request: &HttpRequest, state: &AppState, grant: Grant<'_>, issued:
         Ok(issued) => {
             audit::login(state, request, &issued.identity, issued.proof);
             audit::token(state, request, issued);
+            state.outlets.metrics.token(match grant {
+                Grant::Password { .. } => telemetry::Grant::Password,
+                Grant::Refresh(_) => telemetry::Grant::Refresh,
+                Grant::Anonymous => telemetry::Grant::Anonymous,
+            });
         }
         Err(error) => {
             let claimed = if let Grant::Password { user, .. } = grant { user } else { "" };

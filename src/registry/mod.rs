@@ -160,6 +160,11 @@ impl Registry {
         }
     }
 
+    /// How many uploads a request is writing to.
+    pub fn uploads_open(&self) -> usize {
+        self.uploads.open()
+    }
+
     /// The options it was made with.
     pub fn options(&self) -> &Options {
         &self.options

@@ -39,8 +39,8 @@ impl Registry {
         if space.free < reserve { Err(Error::DiskReserved { free: space.free, reserve }) } else { Ok(()) }
     }
 
-    /// The space of the store, by a look that is a second old at most.
-    async fn space(&self) -> Result<Option<Space>, Error> {
+    /// The space of the store, by a look that is a second old at most; `None` where it has no end.
+    pub async fn space(&self) -> Result<Option<Space>, Error> {
         let lock = || self.last_look.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lock().filter(|(when, _)| when.elapsed() < FRESH);
         if let Some((_, space)) = known {

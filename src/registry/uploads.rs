@@ -65,6 +65,11 @@ impl Uploads {
         Ok(Lease { id, uploads: self.clone() })
     }
 
+    /// How many have somebody who writes to them.
+    pub(super) fn open(&self) -> usize {
+        lock(&self.active).len()
+    }
+
     /// The open file of an upload of this repository, if it was kept.
     fn take_file(&self, id: Uuid, name: &Name) -> Option<OpenUpload> {
         let file = lock(&*self.files.remove(&id)?).take()?;

@@ -17,15 +17,18 @@ use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web::Data;
 use ipnet::IpNet;
+use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::clocked::Clocked;
-use crate::config::{ConnectionLimits, Timeouts};
+use super::clocked::{Clocked, Traffic};
+use super::parts::Parts;
+use crate::config::{ConnectionLimits, DebugListener, Timeouts};
 use crate::http::{self, AppState, ConnectionInfo, Scheme};
+use crate::telemetry::{Limit, Metrics};
 use crate::tls::Certificate;
 
 /// How much of an answer is gathered before it is written: less than a piece of a blob, so that one piece is gathered and not two.
@@ -42,18 +45,17 @@ pub(super) struct Connections {
     certificate: Option<Arc<Certificate>>,
     seats: Seats,
     timeouts: Timeouts,
+    metrics: Arc<Metrics>,
+    traffic: Traffic,
     stopping: GracefulShutdownSignal,
 }
 
 impl Connections {
-    pub(super) fn new(
-        state: Data<AppState>,
-        certificate: Option<Arc<Certificate>>,
-        limits: &ConnectionLimits,
-        stopping: GracefulShutdownSignal,
-    ) -> Self {
-        let seats = Seats::new(limits.total, limits.per_address, limits.exempt.clone());
-        Self { state, certificate, seats, timeouts: limits.timeouts, stopping }
+    pub(super) fn new(state: Data<AppState>, parts: &Parts, limits: &ConnectionLimits, stopping: GracefulShutdownSignal) -> Self {
+        let (certificate, metrics) = (parts.certificate.clone(), Arc::clone(&parts.outlets.metrics));
+        let seats = Seats::new(limits.total, limits.per_address, limits.exempt.clone(), metrics.connections().clone());
+        let traffic = Traffic::new(&metrics);
+        Self { state, certificate, seats, timeouts: limits.timeouts, metrics, traffic, stopping }
     }
 
     /// What a listener makes of each connection: the whole way from the accepted socket to the routes.
@@ -89,15 +91,38 @@ impl Connections {
         let peer = socket.peer();
         let Some(seat) = self.seats.take(peer.map(|peer| peer.ip())) else {
             debug!(client.address = ?peer, "a connection finds no seat and is closed");
+            self.metrics.limited(Limit::Connections);
             return Err(());
         };
         socket.prepare();
-        let stream = Clocked::new(socket, self.timeouts.stall, seat);
+        let stream = Clocked::new(socket, self.timeouts.stall, self.traffic.clone(), seat);
         let connection = match &self.certificate {
-            Some(certificate) => shake_hands(certificate, stream, peer, self.timeouts.handshake).await?,
+            Some(certificate) => {
+                let made = shake_hands(certificate, stream, peer, self.timeouts.handshake).await;
+                made.map_err(|failure| {
+                    if let HandshakeFailure::TimedOut = failure {
+                        self.metrics.limited(Limit::Handshake);
+                    }
+                })?
+            }
             None => Connection::Plain(stream, ConnectionInfo { peer, scheme: Scheme::Http, certificate_user: None }),
         };
         Ok((connection, peer))
+    }
+}
+
+/// What the debug listener makes of each connection.
+pub(super) fn debug_factory(
+    state: &Data<AppState>,
+    options: &DebugListener,
+    timeouts: Timeouts,
+) -> impl Fn() -> Pipeline<TcpStream> + Send + Clone + 'static {
+    let (state, metrics_path) = (state.clone(), options.metrics_path.clone());
+    move || {
+        let app = http::debug_app(state.clone(), metrics_path.as_deref());
+        let protocol = HttpService::build().keep_alive(timeouts.idle).client_request_timeout(timeouts.header);
+        let whole = protocol.h1(map_config(app, |()| AppConfig::default())).tcp();
+        actix_service::boxed::factory(whole.map_err(|error| debug!(%error, "a connection to the debug listener ended in an error")))
     }
 }
 
@@ -107,7 +132,7 @@ async fn shake_hands<S: Socket>(
     stream: Clocked<S>,
     peer: Option<SocketAddr>,
     patience: Duration,
-) -> Result<Connection<S>, ()> {
+) -> Result<Connection<S>, HandshakeFailure> {
     match tokio::time::timeout(patience, TlsAcceptor::from(certificate.config()).accept(stream)).await {
         Ok(Ok(stream)) => {
             let certificate_user = certificate.client_user(stream.get_ref().1.peer_certificates());
@@ -115,13 +140,19 @@ async fn shake_hands<S: Socket>(
         }
         Ok(Err(error)) => {
             debug!(client.address = ?peer, %error, "a TLS handshake failed");
-            Err(())
+            Err(HandshakeFailure::Refused)
         }
         Err(_) => {
             debug!(client.address = ?peer, "a TLS handshake took too long");
-            Err(())
+            Err(HandshakeFailure::TimedOut)
         }
     }
+}
+
+/// Why there is no connection.
+enum HandshakeFailure {
+    Refused,
+    TimedOut,
 }
 
 type Pipeline<S> = actix_service::boxed::BoxServiceFactory<(), S, (), (), ()>;
@@ -237,6 +268,7 @@ pub(super) struct Seats {
     per_address: usize,
     /// Whose connections count in all only: behind a proxy stands everybody.
     exempt: Vec<IpNet>,
+    open: IntGauge,
 }
 
 #[derive(Debug, Default)]
@@ -249,12 +281,13 @@ struct Taken {
 #[derive(Debug)]
 pub(super) struct Seat {
     taken: Arc<Mutex<Taken>>,
+    open: IntGauge,
     address: Option<IpAddr>,
 }
 
 impl Seats {
-    pub(super) fn new(total: usize, per_address: usize, exempt: Vec<IpNet>) -> Self {
-        Self { taken: Arc::default(), total, per_address, exempt }
+    pub(super) fn new(total: usize, per_address: usize, exempt: Vec<IpNet>, open: IntGauge) -> Self {
+        Self { taken: Arc::default(), total, per_address, exempt, open }
     }
 
     /// Takes a seat for a connection from an address, if one is free. A peer without an address counts in all only.
@@ -273,7 +306,8 @@ impl Seats {
             *count += 1;
         }
         taken.total += 1;
-        Some(Seat { taken: Arc::clone(&self.taken), address })
+        self.open.inc();
+        Some(Seat { taken: Arc::clone(&self.taken), open: self.open.clone(), address })
     }
 }
 
@@ -281,6 +315,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.total -= 1;
+        self.open.dec();
         if let Some(address) = self.address
             && let Some(count) = taken.by_address.get_mut(&address)
         {
@@ -302,9 +337,13 @@ mod tests {
     use super::*;
     use crate::tls::{self, ClientAuth, ClientOptions, MinimumVersion, UserField};
 
+    fn gauge() -> IntGauge {
+        Metrics::new("test").connections().clone()
+    }
+
     #[test]
     fn seats_are_counted_in_all_and_per_address_and_given_back() {
-        let seats = Seats::new(3, 2, vec!["192.0.2.8/30".parse().unwrap()]);
+        let seats = Seats::new(3, 2, vec!["192.0.2.8/30".parse().unwrap()], gauge());
         let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let first = seats.take(Some(one)).unwrap();
         let second = seats.take(Some("::ffff:192.0.2.1".parse().unwrap())).unwrap();
@@ -340,12 +379,13 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (accepted, peer) = listener.accept().await.unwrap();
-            let stream = Clocked::new(accepted, Duration::from_secs(30), Seats::new(1, 1, Vec::new()).take(None).unwrap());
+            let seat = Seats::new(1, 1, Vec::new(), gauge()).take(None).unwrap();
+            let stream = Clocked::new(accepted, Duration::from_secs(30), Traffic::new(&Metrics::new("test")), seat);
             let connector = TlsConnector::from(Arc::new(config));
             let connecting = connector.connect(ServerName::try_from("build.example").unwrap(), socket);
             let (connection, connected) = tokio::join!(shake_hands(&certificate, stream, Some(peer), Duration::from_secs(30)), connecting);
             connected.unwrap();
-            let info = connection.unwrap_or_else(|()| panic!("the handshake failed")).info();
+            let info = connection.unwrap_or_else(|_| panic!("the handshake failed")).info();
             assert_eq!((info.peer, info.scheme, info.certificate_user.as_deref()), (Some(peer), Scheme::Https, expected));
         }
     }

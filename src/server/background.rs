@@ -9,9 +9,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::configured::Configured;
-use super::control;
+use super::parts::Parts;
+use super::{control, health};
 use crate::auth::Authenticator;
-use crate::registry::{Registry, UploadPurging};
+use crate::config::HealthCheck;
+use crate::registry::{PurgeEffect, Registry, UploadPurging};
+use crate::telemetry::Metrics;
 use crate::tls::{Certificate, Reload};
 
 /// How often the certificate's files are looked at.
@@ -28,54 +31,56 @@ const USES_SAVED: Duration = Duration::from_secs(60);
 
 /// All of them, with what ends them.
 pub(super) struct Background {
-    authenticator: Arc<Authenticator>,
-    certificate: Option<Arc<Certificate>>,
+    parts: Parts,
     configured: Arc<Configured>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Background {
-    pub(super) fn start(
-        registry: Arc<Registry>,
-        authenticator: Arc<Authenticator>,
-        certificate: Option<Arc<Certificate>>,
-        configured: Configured,
-        control: Option<UnixListener>,
-    ) -> Self {
+    pub(super) fn start(parts: Parts, configured: Configured, control: Option<UnixListener>, checks: Vec<HealthCheck>) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let configured = Arc::new(configured);
-        let upkeep = keep_up(Arc::clone(&authenticator), Arc::clone(&configured));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(upkeep));
+        let background = Self { parts, configured: Arc::new(configured), stop, tasks };
+        let parts = &background.parts;
+        let authenticator = Arc::clone(&parts.authenticator);
+        background.spawn(keep_up(Arc::clone(&authenticator), Arc::clone(&background.configured)));
         if let Some(listener) = control {
-            tasks.spawn(stop.clone().run_until_cancelled_owned(control::serve(listener, Arc::clone(&authenticator))));
+            background.spawn(control::serve(listener, authenticator));
         }
-        if let Some(certificate) = certificate.clone() {
-            tasks.spawn(stop.clone().run_until_cancelled_owned(watch(certificate)));
+        if let Some(certificate) = parts.certificate.clone() {
+            background.spawn(watch(certificate));
         }
-        if let Some(rules) = registry.options().upload_purging {
-            tasks.spawn(stop.clone().run_until_cancelled_owned(purge(registry, rules)));
+        if let Some(rules) = parts.registry.options().upload_purging {
+            background.spawn(purge(Arc::clone(&parts.registry), Arc::clone(&parts.outlets.metrics), rules));
         }
-        Self { authenticator, certificate, configured, stop, tasks }
+        for check in checks {
+            background.spawn(health::watch(check, Arc::clone(&parts.registry), Arc::clone(&parts.health)));
+        }
+        background
+    }
+
+    /// Runs a task until everything stops.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(task));
     }
 
     /// Reads every file again that may have changed.
     pub(super) async fn reload(&self) {
-        if let Some(certificate) = &self.certificate {
+        if let Some(certificate) = &self.parts.certificate {
             reload_certificate(certificate).await;
         }
-        match self.authenticator.reload().await {
+        match self.parts.authenticator.reload().await {
             Ok(()) => info!("passwords and keys are read anew"),
             Err(error) => error!(error = %chain(&error), "passwords and keys cannot be read anew; the old ones are kept"),
         }
-        self.configured.reload(&self.authenticator).await;
+        self.configured.reload(&self.parts.authenticator).await;
     }
 
     pub(super) async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        save_uses(&self.authenticator).await;
+        save_uses(&self.parts.authenticator).await;
     }
 }
 
@@ -121,14 +126,19 @@ async fn reload_certificate(certificate: &Arc<Certificate>) {
     }
 }
 
-async fn purge(registry: Arc<Registry>, rules: UploadPurging) {
+async fn purge(registry: Arc<Registry>, metrics: Arc<Metrics>, rules: UploadPurging) {
     let fraction = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
     tokio::time::sleep(FIRST_PURGE_WITHIN.min(rules.interval).mul_f64(fraction)).await;
     let mut rounds = tokio::time::interval(rules.interval);
     loop {
         rounds.tick().await;
         match registry.purge_uploads(rules, SystemTime::now()).await {
-            Ok(report) => info!(uploads.purged = report.purged.len(), uploads.kept = report.kept, "abandoned uploads were looked for"),
+            Ok(report) => {
+                if rules.effect == PurgeEffect::Remove {
+                    metrics.uploads_purged(report.purged.len());
+                }
+                info!(uploads.purged = report.purged.len(), uploads.kept = report.kept, "abandoned uploads were looked for");
+            }
             Err(error) => warn!(error = %chain(&error), "abandoned uploads could not be looked for"),
         }
     }

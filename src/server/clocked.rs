@@ -1,4 +1,4 @@
-//! A stream that watches its peer.
+//! A stream that watches its peer, and counts.
 //!
 //! The clock runs only while a write waits for the peer, and starts anew with each byte that moves. It sits below TLS: above it a
 //! stalled reader is not seen, since the TLS layer takes in what it cannot send. Vectored writes are passed on, or each TLS
@@ -10,23 +10,47 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::accept::Seat;
+use crate::telemetry::{Direction, Metrics};
 
 /// A stream with its clocks, and the seat that its connection takes.
 #[derive(Debug)]
 pub(super) struct Clocked<S> {
     stream: S,
     writing: Clock,
+    traffic: Traffic,
     _seat: Seat,
+}
+
+/// The bytes of all connections.
+#[derive(Clone, Debug)]
+pub(super) struct Traffic {
+    received: IntCounter,
+    sent: IntCounter,
+}
+
+impl Traffic {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self { received: metrics.bytes(Direction::Received), sent: metrics.bytes(Direction::Sent) }
+    }
 }
 
 impl<S> Clocked<S> {
     /// `stall` is how long the peer may take nothing.
-    pub(super) fn new(stream: S, stall: Duration, seat: Seat) -> Self {
-        Self { stream, writing: Clock { limit: stall, alarm: None, is_running: false }, _seat: seat }
+    pub(super) fn new(stream: S, stall: Duration, traffic: Traffic, seat: Seat) -> Self {
+        Self { stream, writing: Clock { limit: stall, alarm: None, is_running: false }, traffic, _seat: seat }
+    }
+}
+
+impl<S> Clocked<S> {
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = written {
+            self.traffic.sent.inc_by(*count as u64);
+        }
     }
 }
 
@@ -57,7 +81,11 @@ impl Clock {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
+        this.traffic.received.inc_by((buffer.filled().len() - before) as u64);
+        outcome
     }
 }
 
@@ -65,12 +93,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.count(&outcome);
         this.writing.watch(outcome, context)
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.stream).poll_write_vectored(context, bytes);
+        this.count(&outcome);
         this.writing.watch(outcome, context)
     }
 
@@ -97,8 +127,8 @@ mod tests {
     use super::*;
 
     fn clocked<S>(stream: S) -> Clocked<S> {
-        let seat = Seats::new(1, 1, Vec::new()).take(None).unwrap();
-        Clocked::new(stream, Duration::from_secs(30), seat)
+        let seat = Seats::new(1, 1, Vec::new(), Metrics::new("test").connections().clone()).take(None).unwrap();
+        Clocked::new(stream, Duration::from_secs(30), Traffic::new(&Metrics::new("test")), seat)
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,16 +8,18 @@ mod background;
 mod clocked;
 mod configured;
 mod control;
+mod health;
 mod lock;
+mod parts;
 mod secret;
+mod timed_storage;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix_server::ServerHandle;
 use actix_web::web::Data;
@@ -30,14 +32,10 @@ use self::background::Background;
 use self::configured::Configured;
 pub use self::control::{Reply, Request, ask};
 use self::lock::Lock;
-use crate::auth::Authenticator;
+use self::parts::Parts;
 use crate::blocking;
 use crate::config::{Listen, Loaded, Severity};
-use crate::http::AppState;
-use crate::registry::Registry;
-use crate::storage::Filesystem;
-use crate::telemetry::{self, AccessLog, AuditLog, LineWriter};
-use crate::tls::Certificate;
+use crate::telemetry::{self, Outlets};
 
 /// Serves until a signal ends it.
 pub fn run(loaded: Loaded) -> Result<()> {
@@ -59,16 +57,11 @@ pub struct Server {
     handle: ServerHandle,
     serving: tokio::task::JoinHandle<io::Result<()>>,
     addresses: Vec<SocketAddr>,
+    debug_addresses: Vec<SocketAddr>,
     background: Background,
     drain_timeout: Duration,
-    logs: Logs,
+    outlets: Outlets,
     _lock: Lock,
-}
-
-/// What is to be written to its end before the program ends.
-struct Logs {
-    access: Option<LineWriter>,
-    audit: AuditLog,
 }
 
 impl Server {
@@ -76,29 +69,8 @@ impl Server {
     pub async fn start(loaded: Loaded) -> Result<Self> {
         let Loaded { mut config, source, .. } = loaded;
         let lock = Lock::take(&config.state, &config.storage.root_directory).await?;
-        let secret = match config.http.secret.take() {
-            Some(secret) => secret,
-            None => secret::of_state(&config.state).await?,
-        };
-        let storage = Filesystem::open(&config.storage).await;
-        let storage = storage
-            .with_context(|| format!("storage.filesystem.rootdirectory: {} cannot be used", config.storage.root_directory.display()))?;
-        let registry = Registry::new(Arc::new(storage), config.registry.clone());
-        let authenticator = Authenticator::open(&config.auth, &secret).await.context("auth: the files it names cannot be used")?;
-        let authenticator = Arc::new(authenticator);
-        config.http.secret = Some(secret);
-        let certificate = match config.tls.clone() {
-            Some(options) => Some(Arc::new(Certificate::open(options).await.context("http.tls: the files it names cannot be used")?)),
-            None => None,
-        };
-        let access_log = match config.telemetry.access_log {
-            AccessLog::Combined => Some(LineWriter::start("access-log", io::stdout()).context("the access log cannot be started")?),
-            AccessLog::Disabled => None,
-        };
-        let audit = AuditLog::start(&config.telemetry.audit).context("log.audit.output cannot be written")?;
-        let logs = Logs { access: access_log.clone(), audit: audit.clone() };
-        let state = AppState::new(&config.http, Arc::clone(&registry), Arc::clone(&authenticator), access_log, audit)?;
-        let state = Data::new(state);
+        let parts = Parts::open(&mut config).await?;
+        let state = Data::new(parts.state(&config)?);
         // Before anybody can connect: who sees the server serve can also ask it.
         let control = control::open(&config.state).await;
         let mut builder = actix_server::Server::build()
@@ -107,7 +79,14 @@ impl Server {
             .worker_max_blocking_threads(BLOCKING_THREADS)
             .shutdown_timeout(config.drain_timeout.as_secs());
         let stopping = builder.graceful_shutdown_signal();
-        let connections = Connections::new(state, certificate.clone(), &config.connections, stopping);
+        let mut debug_addresses = Vec::new();
+        if let Some(debug) = &config.debug {
+            for listener in bind(&debug.address).context("http.debug.addr")? {
+                debug_addresses.push(listener.local_addr()?);
+                builder = builder.listen("debug", listener, accept::debug_factory(&state, debug, config.connections.timeouts))?;
+            }
+        }
+        let connections = Connections::new(state, &parts, &config.connections, stopping);
         let mut addresses = Vec::new();
         match &config.listen {
             Listen::Tcp(address) => {
@@ -125,14 +104,21 @@ impl Server {
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
         let configured = Configured::new(source, &config.auth);
-        let background = Background::start(registry, authenticator, certificate, configured, control);
+        parts.outlets.metrics.started(SystemTime::now());
+        let outlets = parts.outlets.clone();
+        let background = Background::start(parts, configured, control, config.health);
         info!(addresses = ?addresses, "the registry serves");
-        Ok(Self { handle, serving, addresses, background, drain_timeout: config.drain_timeout, logs, _lock: lock })
+        Ok(Self { handle, serving, addresses, debug_addresses, background, drain_timeout: config.drain_timeout, outlets, _lock: lock })
     }
 
     /// The TCP addresses it listens on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses of the debug listener.
+    pub fn debug_addresses(&self) -> &[SocketAddr] {
+        &self.debug_addresses
     }
 
     /// Reads certificates, keys and the password file again.
@@ -144,12 +130,8 @@ impl Server {
     pub async fn stop(self) -> Result<()> {
         self.handle.stop(!self.drain_timeout.is_zero()).await;
         self.background.stop().await;
-        let logs = self.logs;
-        blocking::run(move || {
-            logs.audit.flush();
-            logs.access.iter().for_each(LineWriter::flush);
-        })
-        .await;
+        let outlets = self.outlets;
+        blocking::run(move || outlets.flush()).await;
         self.serving.await.context("the server task ended early")?.context("the server failed")
     }
 

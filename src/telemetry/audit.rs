@@ -11,7 +11,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{AuditOutput, LineWriter};
+use super::labels::Log;
+use super::{AuditOutput, LineWriter, Metrics};
 
 /// Where decisions are written down.
 #[derive(Clone, Debug)]
@@ -60,12 +61,13 @@ pub struct Entry<'a> {
 
 impl AuditLog {
     /// Opens the output. A file is made for the owner alone, and only ever added to.
-    pub fn start(output: &AuditOutput) -> io::Result<Self> {
+    pub fn start(output: &AuditOutput, metrics: &Metrics) -> io::Result<Self> {
         const NAME: &str = "audit-log";
+        let lost = metrics.lost_lines(Log::Audit);
         Ok(Self(match output {
-            AuditOutput::Stderr => LineWriter::start(NAME, io::stderr())?,
-            AuditOutput::Stdout => LineWriter::start(NAME, io::stdout())?,
-            AuditOutput::File(path) => LineWriter::start(NAME, OpenOptions::new().create(true).append(true).mode(0o600).open(path)?)?,
+            AuditOutput::Stderr => LineWriter::start(NAME, io::stderr(), lost)?,
+            AuditOutput::Stdout => LineWriter::start(NAME, io::stdout(), lost)?,
+            AuditOutput::File(path) => LineWriter::start(NAME, OpenOptions::new().create(true).append(true).mode(0o600).open(path)?, lost)?,
         }))
     }
 

@@ -10,6 +10,8 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use prometheus::IntCounter;
+
 /// How many lines may wait.
 const WAITING: usize = 8192;
 
@@ -21,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct LineWriter {
     lines: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+    /// All that ever were.
+    lost: IntCounter,
 }
 
 #[derive(Debug)]
@@ -33,20 +37,21 @@ enum Message {
 }
 
 impl LineWriter {
-    /// Starts the thread, named for what it writes, that writes to an output. It ends when the last writer is dropped, or nobody reads
+    /// Starts the thread, named for what it writes, that writes to an output; lost lines are counted. It ends when the last writer is dropped, or nobody reads
     /// its output any more.
-    pub fn start(name: &'static str, output: impl Write + Send + 'static) -> io::Result<Self> {
+    pub fn start(name: &'static str, output: impl Write + Send + 'static, lost: IntCounter) -> io::Result<Self> {
         let (lines, waiting) = sync_channel(WAITING);
         let dropped = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&dropped);
         thread::Builder::new().name(name.to_owned()).spawn(move || drain(name, &waiting, &counter, output))?;
-        Ok(Self { lines, dropped })
+        Ok(Self { lines, dropped, lost })
     }
 
     /// Leaves one line, which ends in a newline.
     pub fn write(&self, line: String) {
         if self.lines.try_send(Message::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.lost.inc();
         }
     }
 
@@ -100,6 +105,10 @@ mod tests {
 
     use super::*;
 
+    fn counter() -> IntCounter {
+        IntCounter::new("lost", "lost").unwrap()
+    }
+
     struct Output(Mutex<Sender<Vec<u8>>>);
 
     impl Write for Output {
@@ -116,7 +125,7 @@ mod tests {
     #[test]
     fn a_line_is_written_without_waiting_for_the_next() {
         let (sender, receiver) = channel();
-        let log = LineWriter::start("test", Output(Mutex::new(sender))).unwrap();
+        let log = LineWriter::start("test", Output(Mutex::new(sender)), counter()).unwrap();
         log.write("one\n".to_owned());
         assert_eq!(receiver.recv().unwrap(), b"one\n");
         log.write("two\n".to_owned());
@@ -126,7 +135,7 @@ mod tests {
     #[test]
     fn a_flush_waits_for_what_was_left_before() {
         let (sender, receiver) = channel();
-        let log = LineWriter::start("test", Output(Mutex::new(sender))).unwrap();
+        let log = LineWriter::start("test", Output(Mutex::new(sender)), counter()).unwrap();
         for number in 0..1000 {
             log.write(format!("{number}\n"));
         }
@@ -161,7 +170,7 @@ mod tests {
         let ((sender, receiver), (refused, refusals)) = (channel(), channel());
         let is_full = Arc::new(AtomicBool::new(true));
         let disk = Disk { is_full: Arc::clone(&is_full), refused, output: Output(Mutex::new(sender)) };
-        let log = LineWriter::start("test", disk).unwrap();
+        let log = LineWriter::start("test", disk, counter()).unwrap();
         log.write("one\n".to_owned());
         refusals.recv().unwrap();
         log.write("two\n".to_owned());

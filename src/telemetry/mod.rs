@@ -1,11 +1,14 @@
-//! Logging set-up.
+//! Logging set-up, and the metrics.
 //!
 //! The application log goes to standard error, the access log to standard output, as registry:2 has it; the audit log where the
 //! configuration says.
 
 mod audit;
 mod fields;
+mod labels;
 mod line_writer;
+mod metrics;
+mod outlets;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,7 +20,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use audit::{AuditLog, Entry, Event, Verdict};
+pub use labels::{Direction, Endpoint, Grant, HealthKind, Limit, Log, LoginOutcome, Method, Outcome, StorageAction};
 pub use line_writer::LineWriter;
+pub use metrics::{Answered, Metrics};
+pub use outlets::{AccessLog, Outlets};
 
 use fields::WithFields;
 
@@ -30,8 +36,8 @@ pub struct Options {
     pub formatter: Formatter,
     /// Fields added to each entry.
     pub fields: BTreeMap<String, String>,
-    /// Whether the combined access log is written on standard output.
-    pub access_log: AccessLog,
+    /// How lines of the access log on standard output look; `None`: there is none.
+    pub access_log: Option<AccessLogForm>,
     /// Where the audit log is written.
     pub audit: AuditOutput,
 }
@@ -56,13 +62,13 @@ pub enum Formatter {
     Json,
 }
 
-/// `log.accesslog.disabled`.
+/// `log.accesslog`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccessLog {
-    /// Combined lines on standard output.
+pub enum AccessLogForm {
+    /// Combined lines, as registry:2 writes them.
     Combined,
-    /// None.
-    Disabled,
+    /// One JSON object a line.
+    Json,
 }
 
 /// Starts the application log. Called once, by the program; a second call changes nothing.
@@ -114,7 +120,7 @@ mod tests {
     fn logged(formatter: Formatter, fields: &[(&str, &str)]) -> String {
         let output = Output::default();
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let options = Options { level: Level::INFO, formatter, fields, access_log: AccessLog::Disabled, audit: AuditOutput::Stderr };
+        let options = Options { level: Level::INFO, formatter, fields, access_log: None, audit: AuditOutput::Stderr };
         let writer = output.clone();
         tracing::subscriber::with_default(subscriber(&options, move || writer.clone()), || {
             tracing::info!(repo.name = "a", "one");

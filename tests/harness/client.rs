@@ -18,10 +18,19 @@ pub(crate) struct Client {
     /// Scheme and host, without a slash at the end.
     pub(crate) base: String,
     authorization: Option<String>,
+    listener: Listener,
+}
+
+/// Whose answers they are.
+#[derive(Clone, Copy, PartialEq)]
+enum Listener {
+    Api,
+    Debug,
 }
 
 /// A request in the making.
 pub(crate) struct Request {
+    listener: Listener,
     builder: reqwest::RequestBuilder,
     name: String,
     is_head: bool,
@@ -39,7 +48,17 @@ impl Client {
         if let Some(identity) = identity {
             builder = builder.identity(reqwest::Identity::from_pem(identity.pem().as_bytes()).unwrap());
         }
-        Self { http: builder.build().unwrap(), base: format!("{scheme}://localhost:{}", address.port()), authorization: None }
+        Self {
+            http: builder.build().unwrap(),
+            base: format!("{scheme}://localhost:{}", address.port()),
+            authorization: None,
+            listener: Listener::Api,
+        }
+    }
+
+    /// A client of a debug listener.
+    pub(crate) fn of_debug(address: SocketAddr) -> Self {
+        Self { listener: Listener::Debug, ..Self::new(address, None, None) }
     }
 
     pub(crate) fn basic(&self, (user, password): (&str, &str)) -> Self {
@@ -79,7 +98,7 @@ impl Client {
         if let Some(value) = &self.authorization {
             builder = builder.header("authorization", value);
         }
-        Request { builder, name: format!("{method} {target}"), is_head: method == "HEAD" }
+        Request { listener: self.listener, builder, name: format!("{method} {target}"), is_head: method == "HEAD" }
     }
 
     pub(crate) fn get(&self, target: &str) -> Request {
@@ -192,6 +211,9 @@ impl Request {
         let answer = Answer { request: self.name, status, headers, body };
         // That the disk is full, or the store gone, is no fault of the server.
         assert!(status < 500 || [503, 507].contains(&status), "{answer:?}");
+        if self.listener == Listener::Debug {
+            return answer;
+        }
         assert_eq!(answer.header("docker-distribution-api-version"), "registry/2.0", "{answer:?}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{answer:?}");
         assert!(answer.has("x-request-id"), "{answer:?}");

@@ -17,6 +17,8 @@ pub(crate) struct Running {
     pub(crate) setup: Setup,
     pub(crate) certificate: Certificate,
     pub(crate) address: SocketAddr,
+    /// Of the debug listener, where there is one.
+    pub(crate) debug_address: Option<SocketAddr>,
     directory: TempDir,
     thread: Option<Thread>,
 }
@@ -24,6 +26,12 @@ pub(crate) struct Running {
 struct Thread {
     orders: mpsc::UnboundedSender<Order>,
     handle: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Addresses {
+    api: SocketAddr,
+    debug: Option<SocketAddr>,
 }
 
 enum Order {
@@ -41,8 +49,8 @@ impl Running {
         let certificate = Certificate::authority();
         certificate.issue(directory.path());
         std::fs::write(directory.path().join("authority.crt"), &certificate.authority).unwrap();
-        let (address, thread) = serve(&setup, directory.path()).await.unwrap();
-        let running = Self { setup, certificate, address, directory, thread: Some(thread) };
+        let (Addresses { api, debug }, thread) = serve(&setup, directory.path()).await.unwrap();
+        let running = Self { setup, certificate, address: api, debug_address: debug, directory, thread: Some(thread) };
         running.write_users(&[ALICE, BOB]);
         running.reload().await;
         running
@@ -55,8 +63,8 @@ impl Running {
     }
 
     pub(crate) async fn start_again(&mut self) {
-        let (address, thread) = serve(&self.setup, self.path()).await.unwrap();
-        (self.address, self.thread) = (address, Some(thread));
+        let (Addresses { api, debug }, thread) = serve(&self.setup, self.path()).await.unwrap();
+        (self.address, self.debug_address, self.thread) = (api, debug, Some(thread));
     }
 
     pub(crate) async fn stop(&mut self) {
@@ -117,6 +125,11 @@ impl Running {
         Client::new(self.address, self.setup.is_tls.then_some(self.certificate.authority.as_str()), None)
     }
 
+    /// A client of the debug listener.
+    pub(crate) fn debug_client(&self) -> Client {
+        Client::of_debug(self.debug_address.unwrap())
+    }
+
     /// A client that shows a certificate.
     pub(crate) fn client_showing(&self, identity: &Identity) -> Client {
         Client::new(self.address, Some(&self.certificate.authority), Some(identity))
@@ -138,8 +151,8 @@ impl Drop for Running {
     }
 }
 
-/// Starts a server as the program does, from a file; its address, or why it does not start.
-async fn serve(setup: &Setup, directory: &Path) -> Result<(SocketAddr, Thread), String> {
+/// Starts a server as the program does, from a file; its addresses, or why it does not start.
+async fn serve(setup: &Setup, directory: &Path) -> Result<(Addresses, Thread), String> {
     let path = write_config(setup, directory);
     let loaded = breakwater::config::load(&path, []).unwrap_or_else(|error| panic!("{error}"));
     let (orders, mut coming) = mpsc::unbounded_channel();
@@ -149,7 +162,8 @@ async fn serve(setup: &Setup, directory: &Path) -> Result<(SocketAddr, Thread), 
             Ok(server) => server,
             Err(error) => return started.send(Err(format!("{error:#}"))).unwrap(),
         };
-        started.send(Ok(server.addresses()[0])).unwrap();
+        let addresses = Addresses { api: server.addresses()[0], debug: server.debug_addresses().first().copied() };
+        started.send(Ok(addresses)).unwrap();
         while let Some(Order::Reload(done)) = coming.recv().await {
             server.reload().await;
             done.send(()).unwrap();
@@ -157,7 +171,7 @@ async fn serve(setup: &Setup, directory: &Path) -> Result<(SocketAddr, Thread), 
         server.stop().await.unwrap();
     };
     let handle = std::thread::spawn(move || actix_web::rt::System::new().block_on(serve));
-    starting.await.unwrap().map(|address| (address, Thread { orders, handle }))
+    starting.await.unwrap().map(|addresses| (addresses, Thread { orders, handle }))
 }
 
 fn write_config(setup: &Setup, directory: &Path) -> PathBuf {

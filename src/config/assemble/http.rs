@@ -52,6 +52,7 @@ impl Rules<'_> {
             pace: self.pace(),
             manifest_limit: self.manifest_limit(),
             rates: self.rates(),
+            metrics: self.metrics(),
         }
     }
 
@@ -165,7 +166,7 @@ pub(super) fn parsed_host(text: &str) -> Option<Url> {
     (plain && url.has_host()).then_some(url)
 }
 
-fn has_port(address: &str) -> bool {
+pub(super) fn has_port(address: &str) -> bool {
     address.rsplit_once(':').is_some_and(|(host, port)| {
         let host_is_whole = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
         host_is_whole && port.parse::<u16>().is_ok()

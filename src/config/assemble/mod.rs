@@ -5,6 +5,7 @@ mod auth;
 mod client_certificates;
 mod http;
 mod limits;
+mod observing;
 mod oidc;
 mod storage;
 
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use super::Config;
 use super::check::Settings;
 use super::problem::{Report, Severity};
-use crate::telemetry;
+use crate::telemetry::{self, AccessLogForm};
 
 /// Turns settings into a configuration; where a problem is noted, a default stands in, and the configuration must not be used.
 pub(super) fn assemble(file: &str, settings: &Settings, report: &mut Report) -> Config {
@@ -30,6 +31,8 @@ pub(super) fn assemble(file: &str, settings: &Settings, report: &mut Report) -> 
         auth: rules.auth(&state),
         telemetry: rules.telemetry(),
         connections: rules.connections(),
+        debug: rules.debug(),
+        health: rules.health(),
         storage,
         state,
     }
@@ -64,20 +67,31 @@ impl Rules<'_> {
     }
 
     fn telemetry(&mut self) -> telemetry::Options {
-        let disabled = self.settings.truth("log.accesslog.disabled") == Some(true);
         let fields =
             self.settings.table("log.fields").iter().map(|(name, values)| (name.clone(), values.join(","))).collect::<BTreeMap<_, _>>();
         telemetry::Options {
             level: self.level(),
             formatter: self.formatter(),
             fields,
-            access_log: if disabled { telemetry::AccessLog::Disabled } else { telemetry::AccessLog::Combined },
+            access_log: self.access_log(),
             audit: match self.settings.text("log.audit.output") {
                 None | Some("stderr") => telemetry::AuditOutput::Stderr,
                 Some("stdout") => telemetry::AuditOutput::Stdout,
                 Some(path) => telemetry::AuditOutput::File(path.into()),
             },
         }
+    }
+
+    fn access_log(&mut self) -> Option<AccessLogForm> {
+        let form = match self.settings.text("log.accesslog.formatter") {
+            None | Some("combined") => AccessLogForm::Combined,
+            Some("json") => AccessLogForm::Json,
+            Some(other) => {
+                self.problem("log.accesslog.formatter", format_args!("`{other}` is not a form of the access log; write combined or json"));
+                AccessLogForm::Combined
+            }
+        };
+        (self.settings.truth("log.accesslog.disabled") != Some(true)).then_some(form)
     }
 
     fn level(&mut self) -> tracing::Level {

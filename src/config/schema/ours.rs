@@ -11,7 +11,7 @@ pub(super) const TOP: &[Key] = &[
     Key::honoured("oidc", Items(OIDC)),
     Key::honoured("certificates", Section(&[Key::honoured("user", Text)])),
     Key::honoured("limits", Section(LIMITS)),
-    Key::later("metrics", Section(METRICS), "metrics are not served yet"),
+    Key::honoured("metrics", Section(METRICS)),
 ];
 
 const TOKENSERVICE: &[Key] = &[
@@ -66,4 +66,5 @@ const LIMITS: &[Key] = &[
     Key::honoured("reserve", Text),
 ];
 
-const METRICS: &[Key] = &[Key::moot("enabled", Bool), Key::moot("path", Text), Key::moot("from", Texts), Key::moot("users", Texts)];
+const METRICS: &[Key] =
+    &[Key::honoured("enabled", Bool), Key::honoured("path", Text), Key::honoured("from", Texts), Key::honoured("users", Texts)];

@@ -6,12 +6,10 @@ use super::Kind::{Any, Bool, Choice, Duration, Inline, Integer, Items, Parameter
 const ONE_PROTOCOL: &str = "only HTTP/1.1 is spoken, which every registry client does";
 const NO_ACME: &str = "certificates from Let's Encrypt are not there yet; set http.tls.certificate and http.tls.key, which are read \
      again when they change";
-const NO_DEBUG: &str = "the debug listener is not there yet; nothing listens on this address";
 const NO_PROXY: &str = "pull-through is not there yet, and without it this would be an ordinary registry that takes pushes; remove the \
      section, or keep registry:2 for this cache";
 const NO_URL_LISTS: &str = "the lists of allowed addresses are not applied yet, so more could be pushed than asked; remove the list to \
      start without it";
-const NO_CHECKS: &str = "this health check is not there yet; its failing will not make the registry answer 503";
 const NO_MIDDLEWARE: &str = "middleware is not there yet; blobs are served from here, without it";
 
 /// The sections that come first in most files.
@@ -39,7 +37,7 @@ pub(super) const LAST: &[Key] = &[
 ];
 
 const LOG: &[Key] = &[
-    Key::honoured("accesslog", Section(&[Key::honoured("disabled", Bool)])),
+    Key::honoured("accesslog", Section(&[Key::honoured("disabled", Bool), Key::honoured("formatter", Text)])),
     Key::honoured("level", Text),
     Key::honoured("formatter", Text),
     Key::honoured("fields", Table),
@@ -102,7 +100,7 @@ const LETSENCRYPT: &[Key] = &[
 ];
 
 const DEBUG: &[Key] =
-    &[Key::later("addr", Text, NO_DEBUG), Key::honoured("prometheus", Section(&[Key::moot("enabled", Bool), Key::moot("path", Text)]))];
+    &[Key::honoured("addr", Text), Key::honoured("prometheus", Section(&[Key::honoured("enabled", Bool), Key::honoured("path", Text)]))];
 
 const AUTH: &[Key] = &[
     Key::honoured("none", Any),
@@ -123,34 +121,33 @@ const TOKEN: &[Key] = &[
 ];
 
 const HEALTH: &[Key] = &[
-    Key::missing("file", Items(&[Key::moot("file", Text), Key::moot("interval", Duration), Key::moot("threshold", Integer)]), NO_CHECKS)
+    Key::honoured("file", Items(&[Key::honoured("file", Text), Key::honoured("interval", Duration), Key::honoured("threshold", Integer)]))
         .variable("FILECHECKERS"),
-    Key::missing(
+    Key::honoured(
         "http",
         Items(&[
-            Key::moot("uri", Text),
-            Key::moot("headers", Table),
-            Key::moot("statuscode", Integer),
-            Key::moot("timeout", Duration),
-            Key::moot("interval", Duration),
-            Key::moot("threshold", Integer),
+            Key::honoured("uri", Text),
+            Key::honoured("headers", Table),
+            Key::honoured("statuscode", Integer),
+            Key::honoured("timeout", Duration),
+            Key::honoured("interval", Duration),
+            Key::honoured("threshold", Integer),
         ]),
-        NO_CHECKS,
     )
     .variable("HTTPCHECKERS"),
-    Key::missing(
+    Key::honoured(
         "tcp",
-        Items(&[Key::moot("addr", Text), Key::moot("timeout", Duration), Key::moot("interval", Duration), Key::moot("threshold", Integer)]),
-        NO_CHECKS,
+        Items(&[
+            Key::honoured("addr", Text),
+            Key::honoured("timeout", Duration),
+            Key::honoured("interval", Duration),
+            Key::honoured("threshold", Integer),
+        ]),
     )
     .variable("TCPCHECKERS"),
     Key::honoured(
         "storagedriver",
-        Section(&[
-            Key::later("enabled", Bool, "the check of the storage is not there yet; a failing storage answers its own errors"),
-            Key::moot("interval", Duration),
-            Key::moot("threshold", Integer),
-        ]),
+        Section(&[Key::honoured("enabled", Bool), Key::honoured("interval", Duration), Key::honoured("threshold", Integer)]),
     ),
 ];
 

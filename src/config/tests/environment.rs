@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::auth;
-use crate::config::Listen;
+use crate::config::{HealthSubject, Listen};
 use crate::registry::{Deletion, Mode};
-use crate::telemetry::AccessLog;
 
 fn set(variables: &[(&str, &str)]) -> Loaded {
     with_environment(SMALL, variables).unwrap_or_else(|error| panic!("{variables:?}: {error}"))
@@ -36,7 +35,7 @@ fn each_honoured_variable_changes_what_it_names() {
         ("LOGLEVEL", "debug", |c| c.telemetry.level.to_string(), "DEBUG"),
         ("LOG_FORMATTER", "json", |c| format!("{:?}", c.telemetry.formatter), "Json"),
         ("LOG_FIELDS_SITE", "north", |c| format!("{:?}", c.telemetry.fields), r#"{"site": "north"}"#),
-        ("LOG_ACCESSLOG_DISABLED", "true", |c| (c.telemetry.access_log == AccessLog::Disabled).to_string(), "true"),
+        ("LOG_ACCESSLOG_DISABLED", "true", |c| c.telemetry.access_log.is_none().to_string(), "true"),
         ("STORAGE_FILESYSTEM_ROOTDIRECTORY", "/other", |c| c.storage.root_directory.display().to_string(), "/other"),
         ("STORAGE_FILESYSTEM", "{rootdirectory: /other}", |c| c.storage.root_directory.display().to_string(), "/other"),
         ("STORAGE", "filesystem", |c| c.storage.root_directory.display().to_string(), "/var/lib/registry"),
@@ -113,9 +112,6 @@ fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
 #[test]
 fn fixed_names_go_by_their_name_in_variables() {
     for (name, key) in [
-        ("HEALTH_FILECHECKERS_0_FILE", "health.file"),
-        ("HEALTH_HTTPCHECKERS_0_URI", "health.http"),
-        ("HEALTH_TCPCHECKERS_0_ADDR", "health.tcp"),
         ("LOG_HOOKS_0_MAILOPTIONS_SMTP_ADDR", "log.hooks"),
         ("NOTIFICATIONS_ENDPOINTS_0_URL", "notifications.endpoints"),
         ("REDIS_PASSWORD", "redis"),
@@ -127,6 +123,19 @@ fn fixed_names_go_by_their_name_in_variables() {
         assert!(messages[0].starts_with(&format!("REGISTRY_{name}: {key}: ")), "{name}: {messages:?}");
     }
     assert!(messages(&[("REGISTRY_NOTIFICATIONS_EVENTCONFIG_INCLUDEREFERENCES", "true")]).is_empty());
+}
+
+#[test]
+fn health_checks_go_by_their_name_in_variables() {
+    for (name, value, check) in [
+        ("FILECHECKERS_0_FILE", "/x", HealthSubject::File("/x".into())),
+        ("HTTPCHECKERS_0_URI", "http://x/y", HealthSubject::Http { uri: "http://x/y".to_owned(), headers: Vec::new(), status: 200 }),
+        ("TCPCHECKERS_0_ADDR", "x:1", HealthSubject::Tcp("x:1".to_owned())),
+        ("STORAGEDRIVER_ENABLED", "true", HealthSubject::Storage),
+    ] {
+        let loaded = with_environment(SMALL, &[(&format!("REGISTRY_HEALTH_{name}"), value)]).unwrap();
+        assert_eq!(loaded.config.health.iter().map(|health| &health.subject).collect::<Vec<_>>(), [&check]);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::auth;
-use crate::config::{Listen, Severity};
+use crate::config::{DebugListener, HealthSubject, Listen, Severity};
 use crate::registry::Deletion;
 
 /// What the image of the 2.x line brings.
@@ -135,13 +135,15 @@ fn the_file_of_the_2_x_image_means_what_it_meant() {
 }
 
 #[test]
-fn the_file_of_the_3_x_image_says_what_is_not_there_yet() {
+fn the_file_of_the_3_x_image_means_what_it_meant() {
     let config = config(IMAGE_3);
     assert_eq!(config.registry.delete, Deletion::Enabled);
     assert_eq!(config.telemetry.level, tracing::Level::DEBUG);
     let notices = notices(IMAGE_3);
-    assert!(notices.contains("Info config.yml:20:5: http.debug.addr: the debug listener is not there yet"), "{notices}");
-    assert_eq!(notices.lines().count(), 2, "{notices}");
+    assert_eq!(notices.lines().count(), 0, "{notices}");
+    assert_eq!(config.debug, Some(DebugListener { address: ":5001".to_owned(), metrics_path: Some("/metrics".to_owned()) }));
+    let [check] = &config.health[..] else { panic!("{:?}", config.health) };
+    assert_eq!((&check.subject, check.interval.as_secs(), check.threshold), (&HealthSubject::Storage, 10, 3));
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! What requests and background tasks share, opened once.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use super::secret;
+use super::timed_storage::Timed;
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::http::{AppState, Health};
+use crate::registry::Registry;
+use crate::storage::Filesystem;
+use crate::telemetry::Outlets;
+use crate::tls::Certificate;
+
+/// The parts of a server.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) registry: Arc<Registry>,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) certificate: Option<Arc<Certificate>>,
+    pub(super) health: Arc<Health>,
+    pub(super) outlets: Outlets,
+}
+
+impl Parts {
+    /// Opens everything that a configuration names. A secret that it does not name is put into it.
+    pub(super) async fn open(config: &mut Config) -> Result<Self> {
+        let secret = match config.http.secret.take() {
+            Some(secret) => secret,
+            None => secret::of_state(&config.state).await?,
+        };
+        let outlets = Outlets::open(&config.telemetry, env!("CARGO_PKG_VERSION")).context("log: its outputs cannot be written")?;
+        let storage = Filesystem::open(&config.storage).await;
+        let storage = storage
+            .with_context(|| format!("storage.filesystem.rootdirectory: {} cannot be used", config.storage.root_directory.display()))?;
+        let storage = Timed::new(storage, Arc::clone(&outlets.metrics));
+        let authenticator = Authenticator::open(&config.auth, &secret).await.context("auth: the files it names cannot be used")?;
+        let certificate = match config.tls.clone() {
+            Some(options) => Some(Arc::new(Certificate::open(options).await.context("http.tls: the files it names cannot be used")?)),
+            None => None,
+        };
+        config.http.secret = Some(secret);
+        Ok(Self {
+            registry: Registry::new(Arc::new(storage), config.registry.clone()),
+            authenticator: Arc::new(authenticator),
+            certificate,
+            health: Arc::new(Health::new(Arc::clone(&outlets.metrics))),
+            outlets,
+        })
+    }
+
+    /// What request handlers get.
+    pub(super) fn state(&self, config: &Config) -> Result<AppState> {
+        let (registry, authenticator) = (Arc::clone(&self.registry), Arc::clone(&self.authenticator));
+        Ok(AppState::new(&config.http, registry, authenticator, Arc::clone(&self.health), self.outlets.clone())?)
+    }
+}
