@@ -45,6 +45,8 @@ impl Gate {
     /// Looks up what is measured rather than counted.
     pub(super) async fn sample(&self, metrics: &Metrics) {
         metrics.set_uploads_open(self.registry.uploads_open());
+        let cache = self.registry.cache_use();
+        metrics.set_cache_use(cache.requests, cache.hits);
         match self.registry.space().await {
             Ok(Some(space)) => metrics.set_space(space.total, space.free),
             Ok(None) => metrics.set_space(0, 0),

@@ -1,6 +1,7 @@
 //! Manifests: pulling, pushing and deleting them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -64,12 +65,39 @@ pub struct PushedManifest {
 
 /// Manifests by digest, with the type that a pull would otherwise have to parse out of them each time.
 #[derive(Debug)]
-pub(super) struct ManifestCache(Cache<Digest, Arc<(MediaType, Bytes)>>);
+pub(super) struct ManifestCache {
+    entries: Cache<Digest, Arc<(MediaType, Bytes)>>,
+    requests: AtomicU64,
+    hits: AtomicU64,
+}
+
+/// How often the cache of manifests was asked, and knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheUse {
+    /// Since the start.
+    pub requests: u64,
+    /// How many of them it could answer.
+    pub hits: u64,
+}
 
 impl Default for ManifestCache {
     fn default() -> Self {
         let weight = |_: &Digest, entry: &Arc<(MediaType, Bytes)>| u32::try_from(entry.1.len() + 256).unwrap_or(u32::MAX);
-        Self(Cache::builder().max_capacity(CACHE).weigher(weight).build())
+        let entries = Cache::builder().max_capacity(CACHE).weigher(weight).build();
+        Self { entries, requests: AtomicU64::new(0), hits: AtomicU64::new(0) }
+    }
+}
+
+impl ManifestCache {
+    pub(super) fn usage(&self) -> CacheUse {
+        CacheUse { requests: self.requests.load(Ordering::Relaxed), hits: self.hits.load(Ordering::Relaxed) }
+    }
+
+    fn get(&self, digest: &Digest) -> Option<Arc<(MediaType, Bytes)>> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.entries.get(digest).inspect(|_| {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+        })
     }
 }
 
@@ -131,7 +159,7 @@ impl Repository {
     }
 
     async fn content(&self, canonical: &Digest) -> Result<Option<Arc<(MediaType, Bytes)>>, Error> {
-        let cache = &self.registry.manifests.0;
+        let cache = &self.registry.manifests;
         if let Some(content) = cache.get(canonical) {
             return Ok(Some(content));
         }
@@ -141,7 +169,7 @@ impl Repository {
             Err(error) => return Err(error.into()),
         };
         let content = Arc::new((Manifest::stored_media_type(&bytes), bytes));
-        cache.insert(canonical.clone(), Arc::clone(&content));
+        cache.entries.insert(canonical.clone(), Arc::clone(&content));
         Ok(Some(content))
     }
 

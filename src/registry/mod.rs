@@ -31,7 +31,7 @@ use tracing::Instrument as _;
 pub use self::blobs::{Blob, MountSource};
 pub use self::catalog::Sight;
 pub use self::error::Error;
-pub use self::manifests::{ManifestPush, PushedManifest, StoredManifest, TagMode};
+pub use self::manifests::{CacheUse, ManifestPush, PushedManifest, StoredManifest, TagMode};
 pub use self::purge::PurgeReport;
 pub use self::room::Reserve;
 pub use self::uploads::{Session, UploadStatus};
@@ -163,6 +163,11 @@ impl Registry {
     /// How many uploads a request is writing to.
     pub fn uploads_open(&self) -> usize {
         self.uploads.open()
+    }
+
+    /// How the cache of manifests does.
+    pub fn cache_use(&self) -> CacheUse {
+        self.manifests.usage()
     }
 
     /// The options it was made with.

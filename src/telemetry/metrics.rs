@@ -32,6 +32,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     by_endpoint: Vec<EndpointSeries>,
     storage: Vec<Histogram>,
+    cache: Cache,
     logins: IntCounterVec,
     tokens: IntCounterVec,
     limited: IntCounterVec,
@@ -57,6 +58,14 @@ struct EndpointSeries {
     in_flight: IntGauge,
     request_size: Histogram,
     response_size: Histogram,
+}
+
+/// The cache of manifests, under the names of both lines of registry:2's versions.
+#[derive(Debug)]
+struct Cache {
+    by_type: IntCounterVec,
+    requests: IntCounter,
+    hits: IntCounter,
 }
 
 /// A request that has been answered.
@@ -93,6 +102,7 @@ impl Metrics {
             ),
             by_endpoint: make.endpoints(),
             storage: make.storage(),
+            cache: make.cache(),
             logins: make.counters("breakwater_logins_total", "Logins, by how they went.", &["outcome"]),
             tokens: make.counters("breakwater_tokens_issued_total", "Tokens issued, by the grant they were asked for with.", &["grant"]),
             limited: make.counters("breakwater_limited_total", "Requests and connections refused by a limit.", &["limit"]),
@@ -174,6 +184,16 @@ impl Metrics {
     /// The store has done something.
     pub fn storage_action(&self, action: StorageAction, duration: Duration) {
         self.storage[action as usize].observe(duration.as_secs_f64());
+    }
+
+    /// How often the cache of manifests was asked, and knew, since the start.
+    pub fn set_cache_use(&self, requests: u64, hits: u64) {
+        let set = |counter: &IntCounter, value: u64| counter.inc_by(value.saturating_sub(counter.get()));
+        for (kind, value) in [("Request", requests), ("Hit", hits), ("Miss", requests.saturating_sub(hits))] {
+            set(&self.cache.by_type.with_label_values(&[kind]), value);
+        }
+        set(&self.cache.requests, requests);
+        set(&self.cache.hits, hits);
     }
 
     /// Somebody has logged in, or has tried to.
@@ -309,6 +329,17 @@ impl Maker {
             response_size: response.with_label_values(&[endpoint.text()]),
         };
         Endpoint::ALL.iter().map(series).collect()
+    }
+
+    fn cache(&self) -> Cache {
+        let help = "The number of cache request received";
+        // The cache is in memory and never fails.
+        self.counter("registry_storage_cache_errors_total", "The number of cache request errors");
+        Cache {
+            by_type: self.counters("registry_storage_cache_total", help, &["type"]),
+            requests: self.counter("registry_storage_cache_requests_total", help),
+            hits: self.counter("registry_storage_cache_hits_total", help),
+        }
     }
 
     fn storage(&self) -> Vec<Histogram> {

@@ -25,6 +25,7 @@ async fn a_push_and_a_pull_are_counted_under_the_names_of_registry_2() {
     let (client, debug) = (registry.client(), registry.debug_client());
     let image = client.push_image("a/b", "1", "one").await;
     client.pull_image("a/b", "1", &image).await;
+    client.pull_image("a/b", "1", &image).await;
     client.get("/v2/a/b/manifests/none").send().await.is(404);
     client.catalog().await;
     let text = scrape(&debug).await;
@@ -42,6 +43,8 @@ async fn a_push_and_a_pull_are_counted_under_the_names_of_registry_2() {
         ("registry_storage_action_seconds_count{action=\"Move\",driver=\"filesystem\"}", 2.0),
         ("breakwater_network_bytes_total{direction=\"received\"}", image.layer.len() as f64),
         ("breakwater_network_bytes_total{direction=\"sent\"}", image.layer.len() as f64),
+        ("registry_storage_cache_total{type=\"Hit\"}", 1.0),
+        ("registry_storage_cache_requests_total", 2.0),
         ("breakwater_connections_open", 1.0),
         ("breakwater_storage_free_bytes", 1.0),
         ("process_open_fds", 1.0),
