@@ -24,6 +24,8 @@ use ipnet::IpNet;
 use problem::Report;
 pub use problem::{Error, Notice, Severity};
 
+use crate::telemetry::Traces;
+
 const DEFAULT_PATHS: [&str; 2] = ["/etc/distribution/config.yml", "/etc/docker/registry/config.yml"];
 
 /// Everything that was configured, or its default.
@@ -193,11 +195,20 @@ fn read(name: &str, text: &str, environment: BTreeMap<String, String>) -> Result
         (assemble::assemble(name, &settings, &mut report), rules)
     });
     match config {
-        Some((config, rules)) if report.problems.is_empty() => {
+        Some((mut config, rules)) if report.problems.is_empty() => {
+            config.telemetry.traces = traces(&environment);
             Ok(Loaded { config, warnings: report.notices, source: Source { path: name.into(), environment, rules } })
         }
         _ => Err(Error::Invalid(report.problems)),
     }
+}
+
+/// Requests are traced when a collector is named, by the variables of OpenTelemetry.
+fn traces(environment: &BTreeMap<String, String>) -> Traces {
+    let value = |name: &str| environment.get(name).map_or("", String::as_str);
+    let is_named = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"].iter().any(|name| !value(name).is_empty());
+    let is_off = value("OTEL_TRACES_EXPORTER") == "none" || value("OTEL_SDK_DISABLED").eq_ignore_ascii_case("true");
+    if is_named && !is_off { Traces::Otlp } else { Traces::Off }
 }
 
 /// Reads the rules from the file that they have been put into, if they have; where that is.

@@ -9,7 +9,8 @@ use actix_web::http::{Method, Version};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{HttpMessage as _, HttpRequest, ResponseError as _};
-use tracing::Instrument as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::access::Asker;
 use super::audit::RequestId;
@@ -20,7 +21,7 @@ use super::observation::Observation;
 use super::rate_limit::Allowance;
 use super::{AppState, Error, audit};
 use crate::auth::{self, Caller};
-use crate::telemetry::Endpoint;
+use crate::telemetry::{self, Endpoint, Label as _, Traces};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,7 +54,7 @@ pub(super) async fn observe(
     let state = request.app_data::<Data<AppState>>().cloned();
     let Some(state) = state else { return Ok(request.into_response(Error::Unguarded.error_response())) };
     let id = state.request_ids.next();
-    let span = tracing::error_span!("request", request.id = %id);
+    let span = request_span(&state, &request, &id);
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut observation = Observation::begin(&state, &request);
     let mut response = if is_proper(request.head().version, request.method(), request.headers()) {
@@ -62,7 +63,7 @@ pub(super) async fn observe(
         let response = if observation.is_of_the_api() && !state.health.is_good() {
             request.error_response(Error::Unhealthy)
         } else {
-            next.call(request).instrument(span).await?.map_into_boxed_body()
+            next.call(request).instrument(span.clone()).await?.map_into_boxed_body()
         };
         let refusal = response.response().error().and_then(|error| error.as_error::<Error>());
         if let Some(limit) = refusal.and_then(Error::limit) {
@@ -75,6 +76,7 @@ pub(super) async fn observe(
     } else {
         request.into_response(Error::RequestInvalid.error_response())
     };
+    span.record("http.response.status_code", response.status().as_u16());
     let headers = response.headers_mut();
     headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     headers.insert(CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -82,6 +84,26 @@ pub(super) async fn observe(
         headers.insert(REQUEST_ID, id);
     }
     Ok(observation.follow(response, &id))
+}
+
+/// What the log names a request by; where requests are traced, with what OpenTelemetry's conventions for HTTP servers ask for.
+fn request_span(state: &AppState, request: &ServiceRequest, id: &str) -> Span {
+    if state.outlets.traces == Traces::Off {
+        return tracing::error_span!("request", request.id = %id);
+    }
+    let (method, endpoint) = (request.method(), endpoint_of(request.path(), &state.prefix));
+    let span = tracing::error_span!(
+        "request",
+        request.id = %id,
+        otel.name = format!("{method} {}", endpoint.text()),
+        otel.kind = "server",
+        http.request.method = %method,
+        url.path = request.path(),
+        http.response.status_code = Empty,
+    );
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    telemetry::adopt(&span, &header);
+    span
 }
 
 /// Around `/v2`: finds out who asks. What comes of it lies in the request for the extractors of [`super::access`].

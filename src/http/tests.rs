@@ -22,7 +22,7 @@ use crate::oci::{Algorithm, Digest};
 use crate::registry::{self, Deletion, Mode, Registry, Reserve};
 use crate::storage::Filesystem;
 use crate::storage::faults::Faults;
-use crate::telemetry::{self, AuditOutput, Formatter, Outlets};
+use crate::telemetry::{self, AuditOutput, Formatter, Outlets, Traces};
 
 const RATE: RateLimit = RateLimit { period: Duration::from_nanos(1), burst: std::num::NonZeroU32::MAX };
 
@@ -95,7 +95,14 @@ impl Bench {
             metrics: None,
         };
         let audit = AuditOutput::File(at("audit.log"));
-        let logs = telemetry::Options { level: Level::ERROR, formatter: Formatter::Text, fields: BTreeMap::new(), access_log: None, audit };
+        let logs = telemetry::Options {
+            level: Level::ERROR,
+            formatter: Formatter::Text,
+            fields: BTreeMap::new(),
+            access_log: None,
+            audit,
+            traces: Traces::Off,
+        };
         let outlets = Outlets::open(&logs, "test").unwrap();
         let health = Arc::new(Health::new(Arc::clone(&outlets.metrics)));
         let state = AppState::new(&options, registry, Arc::new(authenticator), health, outlets).unwrap();

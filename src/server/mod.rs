@@ -39,7 +39,7 @@ use crate::telemetry::{self, Outlets};
 
 /// Serves until a signal ends it.
 pub fn run(loaded: Loaded) -> Result<()> {
-    telemetry::start(&loaded.config.telemetry);
+    let _telemetry = telemetry::start(&loaded.config.telemetry, env!("CARGO_PKG_VERSION"));
     for notice in &loaded.warnings {
         match notice.severity {
             Severity::Mistake | Severity::Warning => warn!("{}", notice.message),

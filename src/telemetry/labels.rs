@@ -1,7 +1,7 @@
 //! The closed sets that the labels of metrics come from.
 
 /// A value of a label.
-pub(super) trait Label: Sized + Copy + 'static {
+pub trait Label: Sized + Copy + 'static {
     /// All values, in the order in which they are declared.
     const ALL: &'static [Self];
 

@@ -9,6 +9,11 @@ mod labels;
 mod line_writer;
 mod metrics;
 mod outlets;
+#[cfg(feature = "otlp")]
+mod traces;
+#[cfg(not(feature = "otlp"))]
+#[path = "traces_absent.rs"]
+mod traces;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,10 +25,11 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use audit::{AuditLog, Entry, Event, Verdict};
-pub use labels::{Direction, Endpoint, Grant, HealthKind, Limit, Log, LoginOutcome, Method, Outcome, StorageAction};
+pub use labels::{Direction, Endpoint, Grant, HealthKind, Label, Limit, Log, LoginOutcome, Method, Outcome, StorageAction};
 pub use line_writer::LineWriter;
 pub use metrics::{Answered, Metrics};
 pub use outlets::{AccessLog, Outlets};
+pub use traces::adopt;
 
 use fields::WithFields;
 
@@ -40,6 +46,17 @@ pub struct Options {
     pub access_log: Option<AccessLogForm>,
     /// Where the audit log is written.
     pub audit: AuditOutput,
+    /// Whether requests are traced.
+    pub traces: Traces,
+}
+
+/// Whether spans are sent to a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traces {
+    /// By OTLP, to where the environment says.
+    Otlp,
+    /// Nowhere.
+    Off,
 }
 
 /// `log.audit.output`.
@@ -71,17 +88,33 @@ pub enum AccessLogForm {
     Json,
 }
 
-/// Starts the application log. Called once, by the program; a second call changes nothing.
-pub fn start(options: &Options) {
-    if tracing::subscriber::set_global_default(subscriber(options, io::stderr)).is_err() {
+/// What runs as long as the application log does. Dropping it sends the spans that wait.
+#[derive(Debug)]
+pub struct Started {
+    _traces: Option<traces::Sender>,
+}
+
+/// Starts the application log, and traces. Called once, by the program and before any runtime; a second call changes nothing.
+pub fn start(options: &Options, version: &'static str) -> Started {
+    let sender = (options.traces == Traces::Otlp).then(|| traces::Sender::start(version));
+    let (traces, trouble) = match sender {
+        Some(Ok(sender)) => (Some(sender), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
+    if tracing::subscriber::set_global_default(subscriber(options, io::stderr, traces.as_ref())).is_err() {
         tracing::debug!("the log was started before");
     }
+    if let Some(error) = trouble {
+        tracing::error!(%error, "requests are not traced");
+    }
+    Started { _traces: traces }
 }
 
 /// The library that accepts connections: what it tells at a start and a stop, the server says better.
 const LISTENER: &str = "actix_server";
 
-fn subscriber<M>(options: &Options, writer: M) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<M>(options: &Options, writer: M, traces: Option<&traces::Sender>) -> Box<dyn Subscriber + Send + Sync>
 where
     M: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -91,9 +124,9 @@ where
     match options.formatter {
         Formatter::Text => {
             let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
-            Box::new(builder.with_target(false).with_ansi(is_terminal).finish().with(filter))
+            Box::new(builder.with_target(false).with_ansi(is_terminal).finish().with(filter).with(traces.map(traces::Sender::layer)))
         }
-        Formatter::Json => Box::new(builder.json().flatten_event(true).finish().with(filter)),
+        Formatter::Json => Box::new(builder.json().flatten_event(true).finish().with(filter).with(traces.map(traces::Sender::layer))),
     }
 }
 
@@ -120,9 +153,9 @@ mod tests {
     fn logged(formatter: Formatter, fields: &[(&str, &str)]) -> String {
         let output = Output::default();
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let options = Options { level: Level::INFO, formatter, fields, access_log: None, audit: AuditOutput::Stderr };
+        let options = Options { level: Level::INFO, formatter, fields, access_log: None, audit: AuditOutput::Stderr, traces: Traces::Off };
         let writer = output.clone();
-        tracing::subscriber::with_default(subscriber(&options, move || writer.clone()), || {
+        tracing::subscriber::with_default(subscriber(&options, move || writer.clone(), None), || {
             tracing::info!(repo.name = "a", "one");
             tracing::warn!("two");
         });

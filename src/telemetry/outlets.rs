@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::labels::Log;
-use super::{AccessLogForm, AuditLog, LineWriter, Metrics, Options};
+use super::{AccessLogForm, AuditLog, LineWriter, Metrics, Options, Traces};
 
 /// All outlets of one server.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct Outlets {
     pub audit: AuditLog,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whether requests are traced.
+    pub traces: Traces,
 }
 
 /// The access log.
@@ -38,7 +40,7 @@ impl Outlets {
             None => None,
         };
         let audit = AuditLog::start(&options.audit, &metrics)?;
-        Ok(Self { access, audit, metrics })
+        Ok(Self { access, audit, metrics, traces: options.traces })
     }
 
     /// Waits until what was left so far is written, but not for long. Blocks.

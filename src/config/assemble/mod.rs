@@ -79,6 +79,8 @@ impl Rules<'_> {
                 Some("stdout") => telemetry::AuditOutput::Stdout,
                 Some(path) => telemetry::AuditOutput::File(path.into()),
             },
+            // Of the environment, not of the file.
+            traces: telemetry::Traces::Off,
         }
     }
 

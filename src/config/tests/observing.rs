@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{SMALL, config, notices, refusal};
+use super::{SMALL, config, notices, refusal, with_environment};
 use crate::config::HealthSubject;
-use crate::telemetry::AccessLogForm;
+use crate::telemetry::{AccessLogForm, Traces};
 
 #[test]
 fn metrics_are_served_beside_the_api_for_whom_is_named_only() {
@@ -66,4 +66,21 @@ fn the_access_log_is_combined_or_json_or_not_there() {
     assert_eq!(config(SMALL).telemetry.access_log, Some(AccessLogForm::Combined));
     assert_eq!((form("{formatter: json}"), form("{formatter: json, disabled: true}")), (Some(AccessLogForm::Json), None));
     assert!(refusal(&format!("{SMALL}log: {{accesslog: {{formatter: xml}}}}\n"), &[]).contains("write combined or json"));
+}
+
+#[test]
+fn requests_are_traced_only_when_the_environment_names_a_collector() {
+    let (endpoint, off) = (("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"), Traces::Off);
+    for (variables, expected) in [
+        (&[][..], off),
+        (&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], off),
+        (&[endpoint], Traces::Otlp),
+        (&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4318/v1/traces")], Traces::Otlp),
+        (&[endpoint, ("OTEL_TRACES_EXPORTER", "none")], off),
+        (&[endpoint, ("OTEL_TRACES_EXPORTER", "otlp")], Traces::Otlp),
+        (&[endpoint, ("OTEL_SDK_DISABLED", "TRUE")], off),
+        (&[("OTEL_TRACES_EXPORTER", "otlp")], off),
+    ] {
+        assert_eq!(with_environment(SMALL, variables).unwrap().config.telemetry.traces, expected, "{variables:?}");
+    }
 }
