@@ -16,7 +16,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 
-use super::{Error, UserField, certificates};
+use super::certificate::certificates;
+use super::{Error, UserField};
 
 /// `http.tls.clientcas`, `http.tls.clientauth` and `certificates`.
 #[derive(Clone, Debug)]
