@@ -16,7 +16,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("auth", &["oci", "blocking", "whole_file"]),
     ("registry", &["storage", "oci", "blocking"]),
     ("storage", &["oci", "blocking"]),
-    ("tls", &["blocking"]),
+    ("tls", &["blocking", "whole_file"]),
     ("oci", &[]),
 ];
 

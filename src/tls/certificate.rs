@@ -1,17 +1,21 @@
 //! A certificate with its key and the authorities of clients: read from files, and read again when they change.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{ClientHello, NoServerSessionStorage};
 use rustls::{ServerConfig, version};
+use tracing::warn;
 
+use super::acme::{self, Acme, StandIn};
+use super::leaf::Leaf;
 use super::{Error, MinimumVersion, Options, client};
 use crate::blocking;
+use crate::whole_file::Stamp;
 
 /// What a reload found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,27 +30,66 @@ pub enum Reload {
 #[derive(Debug)]
 pub struct Certificate {
     options: Options,
-    current: ArcSwap<ServerConfig>,
+    acme: Option<Acme>,
+    current: ArcSwap<Served>,
     seen: Mutex<Fingerprint>,
 }
 
+/// What connections get.
+#[derive(Debug)]
+struct Served {
+    config: Arc<ServerConfig>,
+    /// `None`: a stand-in, until there is a certificate.
+    leaf: Option<Leaf>,
+}
+
 /// Enough of every file to notice a change.
-type Fingerprint = Vec<Option<(SystemTime, u64)>>;
+type Fingerprint = Vec<Option<Stamp>>;
 
 impl Certificate {
-    /// Reads the files.
+    /// Reads the files. Of an ACME server's certificate they may be missing yet.
     pub async fn open(options: Options) -> Result<Self, Error> {
         blocking::run(move || {
+            let acme = options.acme.clone().map(Acme::new);
+            if let Some(options) = &options.acme {
+                acme::make_directory(options)?;
+            }
             let seen = Mutex::new(fingerprint(&options));
-            let current = ArcSwap::from_pointee(read(&options)?);
-            Ok(Self { options, current, seen })
+            let current = ArcSwap::from_pointee(read_or_stand_in(&options, acme.as_ref())?);
+            Ok(Self { options, acme, current, seen })
         })
         .await
     }
 
     /// The configuration for a connection that begins now.
     pub fn config(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
+        Arc::clone(&self.current.load().config)
+    }
+
+    /// The configuration for a connection by which an ACME server looks at a challenge: one that ends with the handshake.
+    pub fn challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        self.acme.as_ref()?.challenges().handshake(hello)
+    }
+
+    /// Until when the certificate is valid that is served now; `None`: there is none but the stand-in.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.current.load().leaf.as_ref().map(|leaf| leaf.not_after)
+    }
+
+    /// What orders and renews it, where an ACME server issues it.
+    pub fn acme(&self) -> Option<&Acme> {
+        self.acme.as_ref()
+    }
+
+    /// Orders and renews it for as long as this is polled; without an ACME server there is nothing to do.
+    pub async fn keep(self: Arc<Self>) {
+        if let Some(acme) = &self.acme {
+            acme.keep(&self).await;
+        }
+    }
+
+    pub(super) fn leaf(&self) -> Option<Leaf> {
+        self.current.load().leaf.clone()
     }
 
     /// Whom the certificate names that a client has shown: nobody, unless it was verified and certificates name users.
@@ -67,7 +110,9 @@ impl Certificate {
             }
             *seen = now;
             drop(seen);
-            this.current.store(Arc::new(read(&this.options)?));
+            // What is served already is not given up for a stand-in.
+            let acme = this.acme.as_ref().filter(|_| this.current.load().leaf.is_none());
+            this.current.store(Arc::new(read_or_stand_in(&this.options, acme)?));
             Ok(Reload::Replaced)
         })
         .await
@@ -77,16 +122,38 @@ impl Certificate {
 fn fingerprint(options: &Options) -> Fingerprint {
     let authorities = options.client.iter().flat_map(|client| &client.authorities);
     let paths = [&options.certificate, &options.key].into_iter().chain(authorities);
-    let fingerprint = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    };
-    paths.map(fingerprint).collect()
+    paths.map(|path| Stamp::of(path).ok()).collect()
 }
 
-fn read(options: &Options) -> Result<ServerConfig, Error> {
-    let chain = certificates(&options.certificate)?;
-    let key = private_key(&options.key)?;
+/// What the files say; where an ACME server has not filled them yet, a stand-in.
+fn read_or_stand_in(options: &Options, acme: Option<&Acme>) -> Result<Served, Error> {
+    match (pair(options), acme) {
+        (Ok((chain, key)), _) => {
+            let leaf = chain.first().and_then(Leaf::read);
+            Ok(Served {
+                leaf: Some(leaf.ok_or_else(|| Error::NoCertificate(options.certificate.clone()))?),
+                config: serve(options, chain, key)?,
+            })
+        }
+        (Err(error), Some(acme)) => {
+            if !error.is_absence() {
+                warn!(%error, "the certificate of the last time cannot be used; another one is ordered");
+            }
+            let StandIn { certificate, key } = acme.stand_in()?;
+            Ok(Served { leaf: None, config: serve(options, vec![certificate], key)? })
+        }
+        (Err(error), None) => Err(error),
+    }
+}
+
+type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn pair(options: &Options) -> Result<Pair, Error> {
+    let (chain, key) = (certificates(&options.certificate)?, private_key(&options.key)?);
+    Ok((chain, key))
+}
+
+fn serve(options: &Options, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Arc<ServerConfig>, Error> {
     let versions: &[_] = match options.minimum {
         MinimumVersion::Tls12 => &[&version::TLS13, &version::TLS12],
         MinimumVersion::Tls13 => &[&version::TLS13],
@@ -106,7 +173,7 @@ fn read(options: &Options) -> Result<ServerConfig, Error> {
         config.send_tls13_tickets = 0;
     }
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(Arc::new(config))
 }
 
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -136,7 +203,7 @@ mod tests {
 
     fn options(directory: &Path) -> Options {
         let (certificate, key) = (directory.join("a.crt"), directory.join("a.key"));
-        Options { certificate, key, minimum: MinimumVersion::Tls12, client: None }
+        Options { certificate, key, minimum: MinimumVersion::Tls12, client: None, acme: None }
     }
 
     #[tokio::test]

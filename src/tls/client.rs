@@ -49,7 +49,8 @@ impl ClientAuth {
         matches!(self, Self::VerifyIfGiven | Self::RequireAndVerify)
     }
 
-    fn is_mandatory(self) -> bool {
+    /// Whether nobody comes in without a certificate.
+    pub fn is_mandatory(self) -> bool {
         matches!(self, Self::RequireAny | Self::RequireAndVerify)
     }
 }

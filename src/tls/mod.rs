@@ -3,8 +3,10 @@
 //! Owns certificate, key and the authorities of clients. A connection takes the configuration of the moment it begins; a reload
 //! swaps it for the next ones. Files that cannot be used are refused and what was read before is kept.
 
+pub mod acme;
 mod certificate;
 mod client;
+mod leaf;
 mod user;
 
 use std::io;
@@ -27,6 +29,8 @@ pub struct Options {
     pub minimum: MinimumVersion,
     /// Which certificates clients show; `None`: they are not asked for one.
     pub client: Option<ClientOptions>,
+    /// Who fills the two files, and renews what is in them; `None`: somebody else.
+    pub acme: Option<acme::Options>,
 }
 
 /// `http.tls.minimumtls`.
@@ -76,4 +80,14 @@ pub enum Error {
     /// Client certificates are to be verified, and there is nothing to do it by.
     #[error("client certificates cannot be verified")]
     NoVerifier(#[source] VerifierBuilderError),
+    /// The certificates of an ACME server cannot be kept, or none can be made that stands in for them.
+    #[error("letsencrypt cannot be used")]
+    Acme(#[from] acme::Error),
+}
+
+impl Error {
+    /// Whether it is only that a file is not there.
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
 }

@@ -122,7 +122,7 @@ impl Rules<'_> {
         let minimum = self.minimum_tls();
         let client = self.client_certificates();
         match (self.settings.text("http.tls.certificate"), self.settings.text("http.tls.key")) {
-            (Some(certificate), Some(key)) => Some(tls::Options { certificate: certificate.into(), key: key.into(), minimum, client }),
+            (Some(certificate), Some(key)) => Some(tls::Options { certificate: certificate.into(), key: key.into(), minimum, client, acme: None }),
             (Some(_), None) => {
                 self.problem("http.tls.key", "missing beside http.tls.certificate; name the PEM file of its private key");
                 None
