@@ -51,6 +51,7 @@ impl Background {
             tasks.spawn(stop.clone().run_until_cancelled_owned(control::serve(listener, Arc::clone(&authenticator))));
         }
         if let Some(certificate) = certificate.clone() {
+            tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&certificate).keep()));
             tasks.spawn(stop.clone().run_until_cancelled_owned(watch(certificate)));
         }
         if let Some(rules) = registry.options().upload_purging {
@@ -63,6 +64,9 @@ impl Background {
     pub(super) async fn reload(&self) {
         if let Some(certificate) = &self.certificate {
             reload_certificate(certificate).await;
+            if let Some(acme) = certificate.acme() {
+                acme.hurry();
+            }
         }
         match self.authenticator.reload().await {
             Ok(()) => info!("passwords and keys are read anew"),

@@ -5,6 +5,7 @@
 
 mod accept;
 mod background;
+mod challenges;
 mod clocked;
 mod configured;
 mod control;
@@ -27,6 +28,7 @@ use tracing::{info, warn};
 
 use self::accept::Connections;
 use self::background::Background;
+use self::challenges::Challenges;
 use self::configured::Configured;
 pub use self::control::{Reply, Request, ask};
 use self::lock::Lock;
@@ -87,6 +89,7 @@ impl Server {
         let authenticator = Authenticator::open(&config.auth, &secret).await.context("auth: the files it names cannot be used")?;
         let authenticator = Arc::new(authenticator);
         config.http.secret = Some(secret);
+        let public = config.http.host.clone();
         let certificate = match config.tls.clone() {
             Some(options) => Some(Arc::new(Certificate::open(options).await.context("http.tls: the files it names cannot be used")?)),
             None => None,
@@ -111,7 +114,7 @@ impl Server {
         let mut addresses = Vec::new();
         match &config.listen {
             Listen::Tcp(address) => {
-                for listener in bind(address)? {
+                for listener in bind("http.addr", address)? {
                     let bound = listener.local_addr()?;
                     addresses.push(bound);
                     builder = builder.listen("tcp", listener, connections.factory())?;
@@ -119,6 +122,16 @@ impl Server {
             }
             Listen::Unix(path) => {
                 builder = builder.listen_uds("unix", bind_unix(path)?, connections.factory())?;
+            }
+        }
+        if let Some(certificate) = &certificate
+            && let Some(address) = certificate.acme().and_then(|acme| acme.http())
+        {
+            let port = addresses.first().map_or(443, SocketAddr::port);
+            let challenges = Challenges::new(Arc::clone(certificate), public.as_deref(), port);
+            for listener in bind("http.tls.letsencrypt.http", address)? {
+                info!(address = %listener.local_addr()?, "the ACME server is answered here, and others are sent to https");
+                builder = builder.listen("http-01", listener, connections.challenge_factory(challenges.clone()))?;
             }
         }
         let server = builder.run();
@@ -178,8 +191,8 @@ fn workers() -> usize {
 }
 
 /// Every address that a name stands for; for `localhost` both families of loopback, whatever the host's own table says.
-fn bind(address: &str) -> Result<Vec<TcpListener>> {
-    let wanted = addresses(address).with_context(|| format!("http.addr: {address} names no address"))?;
+fn bind(key: &str, address: &str) -> Result<Vec<TcpListener>> {
+    let wanted = addresses(address).with_context(|| format!("{key}: {address} names no address"))?;
     let mut listeners: Vec<TcpListener> = Vec::new();
     for mut one in wanted {
         // With port 0 the second family gets the port that the first one got.
@@ -193,10 +206,10 @@ fn bind(address: &str) -> Result<Vec<TcpListener>> {
             Err(error) if lacks_family(&error) && one.ip() == Ipv6Addr::UNSPECIFIED => {
                 listeners.push(TcpListener::bind((Ipv4Addr::UNSPECIFIED, one.port()))?);
             }
-            Err(error) => return Err(error).with_context(|| format!("http.addr: cannot listen on {one}")),
+            Err(error) => return Err(error).with_context(|| format!("{key}: cannot listen on {one}")),
         }
     }
-    anyhow::ensure!(!listeners.is_empty(), "http.addr: {address} names no address");
+    anyhow::ensure!(!listeners.is_empty(), "{key}: {address} names no address");
     Ok(listeners)
 }
 
