@@ -4,6 +4,7 @@ mod access;
 mod client_certificates;
 mod environment;
 mod grammar;
+mod letsencrypt;
 mod oidc;
 mod rules;
 mod stock;
