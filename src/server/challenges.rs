@@ -72,3 +72,77 @@ fn text(acme: &Acme, token: &str) -> Response<BoxBody> {
 }
 
 const HTTPS: u16 = 443;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use actix_http::test::TestRequest;
+
+    use super::*;
+    use crate::tls::{MinimumVersion, Options, acme};
+
+    async fn challenges(state: &Path, host: Option<&str>, port: u16) -> Challenges {
+        let acme = acme::Options {
+            state: state.to_owned(),
+            directory: acme::LETS_ENCRYPT.to_owned(),
+            hosts: ["one.example", "two.example"].map(str::to_owned).into(),
+            email: None,
+            eab: None,
+            http: Some(":80".to_owned()),
+            authority: None,
+        };
+        let file = acme.certificate();
+        let options = Options { certificate: file.clone(), key: file, minimum: MinimumVersion::Tls12, client: None, acme: Some(acme) };
+        Challenges::new(Arc::new(Certificate::open(options).await.unwrap()), host, port)
+    }
+
+    fn ask(challenges: &Challenges, method: Method, host: Option<&str>, uri: &str) -> (u16, Option<String>) {
+        let mut request = TestRequest::default();
+        request.method(method).uri(uri);
+        if let Some(host) = host {
+            request.insert_header((HOST, host));
+        }
+        let answer = challenges.answer(&request.finish());
+        let place = answer.headers().get(LOCATION).map(|place| place.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), place)
+    }
+
+    #[actix_web::test]
+    async fn what_is_no_challenge_is_sent_to_https_on_a_host_of_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = [(None, 443, "https://one.example"), (None, 5000, "https://one.example:5000")];
+        let public = [("https://one.example", "https://one.example"), ("https://one.example:8443/x", "https://one.example:8443")];
+        let public = public.map(|(public, place)| (Some(public), 5000, place));
+        let others = [("https://two.example", "https://one.example:5000"), ("http://one.example", "https://one.example:5000")];
+        let others = others.map(|(public, place)| (Some(public), 5000, place));
+        for (public, port, place) in table.into_iter().chain(public).chain(others) {
+            let challenges = challenges(directory.path(), public, port).await;
+            for host in ["one.example", "One.Example:80"] {
+                let found = ask(&challenges, Method::GET, Some(host), "/v2/a/b?c=d");
+                assert_eq!(found, (308, Some(format!("{place}/v2/a/b?c=d"))), "{public:?} {port} {host}");
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn nobody_is_sent_to_a_host_of_somebody_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let challenges = challenges(directory.path(), None, 443).await;
+        for host in
+            [None, Some("evil.example"), Some(""), Some("192.0.2.1"), Some("one.example.evil.example"), Some("one.example@evil.example")]
+        {
+            assert_eq!(ask(&challenges, Method::GET, host, "/"), (421, None), "{host:?}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_token_that_nobody_waits_for_is_not_found_and_nothing_else_is_done_with_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let challenges = challenges(directory.path(), None, 443).await;
+        let uri = "/.well-known/acme-challenge/token";
+        assert_eq!(ask(&challenges, Method::GET, Some("one.example"), uri), (404, None));
+        assert_eq!(ask(&challenges, Method::GET, None, uri), (404, None));
+        assert_eq!(ask(&challenges, Method::PUT, Some("one.example"), uri).0, 308);
+    }
+}

@@ -39,7 +39,8 @@ pub struct Certificate {
 #[derive(Debug)]
 struct Served {
     config: Arc<ServerConfig>,
-    /// `None`: a stand-in, until there is a certificate.
+    is_stand_in: bool,
+    /// What the certificate says of itself, if that can be understood and is of interest.
     leaf: Option<Leaf>,
 }
 
@@ -111,7 +112,7 @@ impl Certificate {
             *seen = now;
             drop(seen);
             // What is served already is not given up for a stand-in.
-            let acme = this.acme.as_ref().filter(|_| this.current.load().leaf.is_none());
+            let acme = this.acme.as_ref().filter(|_| this.current.load().is_stand_in);
             this.current.store(Arc::new(read_or_stand_in(&this.options, acme)?));
             Ok(Reload::Replaced)
         })
@@ -130,17 +131,14 @@ fn read_or_stand_in(options: &Options, acme: Option<&Acme>) -> Result<Served, Er
     match (pair(options), acme) {
         (Ok((chain, key)), _) => {
             let leaf = chain.first().and_then(Leaf::read);
-            Ok(Served {
-                leaf: Some(leaf.ok_or_else(|| Error::NoCertificate(options.certificate.clone()))?),
-                config: serve(options, chain, key)?,
-            })
+            Ok(Served { config: serve(options, chain, key)?, is_stand_in: false, leaf })
         }
         (Err(error), Some(acme)) => {
             if !error.is_absence() {
                 warn!(%error, "the certificate of the last time cannot be used; another one is ordered");
             }
             let StandIn { certificate, key } = acme.stand_in()?;
-            Ok(Served { leaf: None, config: serve(options, vec![certificate], key)? })
+            Ok(Served { config: serve(options, vec![certificate], key)?, is_stand_in: true, leaf: None })
         }
         (Err(error), None) => Err(error),
     }
@@ -276,5 +274,80 @@ mod tests {
             assert_eq!(user_of(&options).await.as_deref(), expected, "{level:?}");
         }
         assert_eq!(Certificate::open(options).await.unwrap().client_user(None), None);
+    }
+
+    #[tokio::test]
+    async fn a_link_that_leads_to_another_pair_of_the_same_age_and_size_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = options(directory.path());
+        // As Kubernetes mounts a secret: the files are links through a directory that is itself a link.
+        let moment = SystemTime::now();
+        for name in ["one", "two"] {
+            let real = directory.path().join(name);
+            std::fs::create_dir(&real).unwrap();
+            let pair = rcgen::generate_simple_self_signed(["same.example".to_owned()]).unwrap();
+            for (file, text) in [("a.crt", pair.cert.pem()), ("a.key", pair.signing_key.serialize_pem())] {
+                // One length for both, whatever the signature's.
+                std::fs::write(real.join(file), format!("{text:1000}")).unwrap();
+                std::fs::File::options().write(true).open(real.join(file)).unwrap().set_modified(moment).unwrap();
+            }
+        }
+        let (data, staged) = (directory.path().join("data"), directory.path().join("staged"));
+        std::os::unix::fs::symlink("one", &data).unwrap();
+        for path in [&options.certificate, &options.key] {
+            std::os::unix::fs::symlink(Path::new("data").join(path.file_name().unwrap()), path).unwrap();
+        }
+        let certificate = Arc::new(Certificate::open(options).await.unwrap());
+        assert_eq!(certificate.reload().await.unwrap(), Reload::Unchanged);
+        std::os::unix::fs::symlink("two", &staged).unwrap();
+        std::fs::rename(&staged, &data).unwrap();
+        assert_eq!(certificate.reload().await.unwrap(), Reload::Replaced);
+    }
+
+    fn acme_options(state: &Path) -> Options {
+        let acme = acme::Options {
+            state: state.to_owned(),
+            directory: "https://ca.example/dir".to_owned(),
+            hosts: ["one.example".to_owned()].into(),
+            email: None,
+            eab: None,
+            http: None,
+            authority: None,
+        };
+        let file = acme.certificate();
+        Options { certificate: file.clone(), key: file, minimum: MinimumVersion::Tls12, client: None, acme: Some(acme) }
+    }
+
+    #[tokio::test]
+    async fn a_stand_in_is_served_until_there_is_a_certificate_and_never_after() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = acme_options(directory.path());
+        let certificate = Arc::new(Certificate::open(options.clone()).await.unwrap());
+        assert_eq!((certificate.expires(), certificate.leaf()), (None, None));
+        std::fs::write(&options.certificate, "half a fi").unwrap();
+        assert_eq!(certificate.reload().await.unwrap(), Reload::Replaced, "by another stand-in");
+        assert_eq!(certificate.expires(), None);
+        let made = rcgen::generate_simple_self_signed(["one.example".to_owned()]).unwrap();
+        std::fs::write(&options.certificate, made.signing_key.serialize_pem() + &made.cert.pem()).unwrap();
+        assert_eq!(certificate.reload().await.unwrap(), Reload::Replaced);
+        let expires = certificate.expires();
+        assert!(expires.is_some_and(|moment| moment > SystemTime::now()));
+        assert_eq!(Certificate::open(options.clone()).await.unwrap().expires(), expires, "after a restart");
+        std::fs::remove_file(&options.certificate).unwrap();
+        assert!(matches!(certificate.reload().await, Err(Error::Unreadable { .. })));
+        assert_eq!(certificate.expires(), expires);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_files_expires_when_its_leaf_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = options(directory.path());
+        let mut params = rcgen::CertificateParams::new(["one.example".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        std::fs::write(&options.certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&options.key, key.serialize_pem()).unwrap();
+        let expires = Certificate::open(options).await.unwrap().expires().unwrap();
+        assert_eq!(expires, SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_893_456_000));
     }
 }

@@ -55,7 +55,7 @@ async fn present<'a>(order: &mut Order, options: &Options, challenges: &'a Chall
             return Err(Error::NoChallenge { host, offered });
         };
         let proof = challenge.key_authorization();
-        presented.push(challenges.present(&kind, &host, &challenge.token, &proof)?);
+        presented.push(challenges.present(&kind, &host, &challenge.token, proof.as_str())?);
         challenge.set_ready().await.map_err(|error| Step::Validation.failed(error))?;
     }
     Ok(presented)

@@ -108,4 +108,28 @@ mod tests {
             assert_eq!(name_of(address), Path::new(name), "{address}");
         }
     }
+
+    fn options(state: &Path, directory: &str) -> Options {
+        let (hosts, state, directory) = (std::collections::BTreeSet::new(), state.to_owned(), directory.to_owned());
+        Options { state, directory, hosts, email: None, eab: None, http: None, authority: None }
+    }
+
+    const CREDENTIALS: &str = r#"{"id":"id","key_pkcs8":"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgJVWC_QzOTCS5vtsJp2IG-UDc8cdDfeoKtxSZxaznM-mhRANCAAQenCPoGgPFTdPJ7VLLKt56RxPlYT1wNXnHc54PEyBg3LxKaH0-sJkX0mL8LyPEdsfL_Oz4TxHkWLJGrXVtNhfH"}"#;
+
+    #[tokio::test]
+    async fn an_account_is_kept_for_the_owner_and_for_its_server_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("acme");
+        let options = options(&state, "https://ca.example/dir");
+        assert!(account(&options).await.unwrap().is_none());
+        keep_account(&options, serde_json::from_str(CREDENTIALS).unwrap()).await.unwrap();
+        assert!(account(&options).await.unwrap().is_some());
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&account_file(&options)), mode(&state)), (0o600, 0o700));
+        // Another server whose address makes the same name.
+        assert!(account(&self::options(&state, "https://ca.example:dir")).await.unwrap().is_none());
+        std::fs::write(account_file(&options), "half an acc").unwrap();
+        assert!(account(&options).await.unwrap().is_none(), "one that cannot be understood is none");
+    }
 }
