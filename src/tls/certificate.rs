@@ -144,14 +144,18 @@ fn read_or_stand_in(options: &Options, acme: Option<&Acme>) -> Result<Served, Er
     }
 }
 
-type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+pub(super) type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn pair(options: &Options) -> Result<Pair, Error> {
+pub(super) fn pair(options: &Options) -> Result<Pair, Error> {
     let (chain, key) = (certificates(&options.certificate)?, private_key(&options.key)?);
     Ok((chain, key))
 }
 
-fn serve(options: &Options, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Arc<ServerConfig>, Error> {
+pub(super) fn serve(
+    options: &Options,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, Error> {
     let versions: &[_] = match options.minimum {
         MinimumVersion::Tls12 => &[&version::TLS13, &version::TLS12],
         MinimumVersion::Tls13 => &[&version::TLS13],

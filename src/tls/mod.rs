@@ -6,6 +6,7 @@
 pub mod acme;
 mod certificate;
 mod client;
+mod inspect;
 mod leaf;
 mod user;
 
@@ -16,6 +17,7 @@ use rustls::server::VerifierBuilderError;
 
 pub use certificate::{Certificate, Reload};
 pub use client::{ClientAuth, ClientOptions};
+pub use inspect::Finding;
 pub use user::UserField;
 
 /// `http.tls`.
