@@ -1,14 +1,14 @@
 //! The task that keeps a certificate good: orders what is missing, renews what grows old, and tries again what failed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use instant_acme::{Account, CertificateIdentifier};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tracing::{debug, error, info, warn};
 
 use super::super::certificate::{Certificate, Reload};
+use super::super::inspect::date;
 use super::super::leaf::Leaf;
 use super::client::Client;
 use super::issued::Issued;
@@ -94,7 +94,7 @@ impl Acme {
                 let failures = plan.failures.saturating_add(1);
                 let served = certificate.leaf();
                 let order = now + schedule::retry(failures, served.as_ref(), asked, chance(), now);
-                complain(&error, served.as_ref(), failures, order, now);
+                complain(&error, served.as_ref(), &self.options.hosts, failures, order, now);
                 Plan { order, failures, ..plan }
             }
         }
@@ -178,32 +178,27 @@ impl Acme {
 }
 
 /// Says why there is no new certificate, as loud as it is serious.
-fn complain(error: &Error, served: Option<&Leaf>, failures: u32, next: SystemTime, now: SystemTime) {
-    let (error, next) = (error.chain(), date(next));
-    match served {
-        Some(leaf) if schedule::is_early(leaf, now) => {
-            warn!(%error, acme.failures = failures, acme.next = %next, tls.expires = %date(leaf.not_after), "the certificate cannot be renewed; the old one is still good");
+fn complain(error: &Error, served: Option<&Leaf>, hosts: &BTreeSet<String>, failures: u32, next: SystemTime, now: SystemTime) {
+    let (error, next, expires) = (error.chain(), date(next), served.map(|leaf| date(leaf.not_after)));
+    let (is_serious, text) = match served {
+        None => (true, "no certificate can be had; clients will not believe the one that is shown"),
+        Some(leaf) if !hosts.is_subset(&leaf.names) => {
+            (true, "no certificate for all hosts can be had; the old one is served, which lacks some")
         }
-        Some(leaf) if now < leaf.not_after => {
-            error!(%error, acme.failures = failures, acme.next = %next, tls.expires = %date(leaf.not_after), "the certificate cannot be renewed, and runs out soon");
-        }
-        Some(leaf) => {
-            error!(%error, acme.failures = failures, acme.next = %next, tls.expires = %date(leaf.not_after), "the certificate cannot be renewed, and has run out");
-        }
-        None => {
-            error!(%error, acme.failures = failures, acme.next = %next, "no certificate can be had; clients will not believe the one that is shown")
-        }
+        Some(leaf) if schedule::is_early(leaf, now) => (false, "the certificate cannot be renewed; the old one is still good"),
+        Some(leaf) if now < leaf.not_after => (true, "the certificate cannot be renewed, and runs out soon"),
+        Some(_) => (true, "the certificate cannot be renewed, and has run out"),
+    };
+    if is_serious {
+        error!(%error, acme.failures = failures, acme.next = %next, tls.expires = expires, "{text}");
+    } else {
+        warn!(%error, acme.failures = failures, acme.next = %next, tls.expires = expires, "{text}");
     }
 }
 
 fn identifier(leaf: &Leaf) -> Option<CertificateIdentifier<'static>> {
     let (authority_key_identifier, serial) = leaf.identifier.clone()?;
     Some(CertificateIdentifier { authority_key_identifier: authority_key_identifier.into(), serial: serial.into() })
-}
-
-fn date(moment: SystemTime) -> String {
-    let moment = OffsetDateTime::from(moment);
-    moment.replace_nanosecond(0).unwrap_or(moment).format(&Rfc3339).unwrap_or_default()
 }
 
 fn chance() -> f64 {

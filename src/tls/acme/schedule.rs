@@ -12,6 +12,8 @@ const FIRST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// The longest while it is not: an authority counts failures by the hour.
 const LONGEST_WITHOUT: Duration = Duration::from_secs(3600);
+/// How old a certificate must be before advice can end it.
+const SHORTEST_LIFE: Duration = Duration::from_secs(6 * 3600);
 /// The longest that a server can have us wait.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
 
@@ -21,10 +23,11 @@ pub(super) fn renewal(leaf: &Leaf, chance: f64) -> SystemTime {
 }
 
 /// When to renew what the authority advises on (RFC 9773, section 4.2): somewhere in its window, but not so late that a failure
-/// could not be made up for.
+/// could not be made up for, and not so early that a server which always says `at once` is asked for one certificate after another.
 pub(super) fn advised(leaf: &Leaf, start: SystemTime, end: SystemTime, chance: f64) -> SystemTime {
     let window = end.duration_since(start).unwrap_or_default();
-    (start + window.mul_f64(chance)).min(leaf.not_after - leaf.life() / 10)
+    let earliest = leaf.not_before + SHORTEST_LIFE.min(leaf.life() / 10);
+    (start + window.mul_f64(chance)).min(leaf.not_after - leaf.life() / 10).max(earliest)
 }
 
 /// How long to wait after so many failures in a row. What is still good shortens the wait as its end comes near; what the server
@@ -77,6 +80,7 @@ mod tests {
         assert_eq!(advised(&leaf, day(10), day(20), 0.5), day(15));
         assert_eq!(advised(&leaf, day(10), day(20), 1.0), day(20));
         assert_eq!(advised(&leaf, day(200), day(300), 0.5), day(81), "advice to let it run out");
+        assert_eq!(advised(&leaf, SystemTime::UNIX_EPOCH, day(0), 0.5), day(0) + 6 * HOUR, "advice to end it at once");
         assert_eq!(advised(&leaf, day(20), day(10), 0.5), day(20), "a window that ends before it begins");
     }
 
