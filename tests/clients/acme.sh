@@ -116,6 +116,31 @@ look_at_challenge() {
     grep -q '^ALPN protocol: acme-tls/1' "$WORK/challenge"
 }
 
+# Whether the log has as many failures, and when it says that the next attempt is: in seconds from now. Arguments: failures, least, most.
+tries_again_in() {
+    local next
+    next=$(tail -n "+$((MARK + 1))" "$WORK/registry.log" | sed -nE "s/.*acme\.failures=$1 acme\.next=([^ ]+).*/\1/p")
+    [ -n "$next" ] || return 1
+    next=$(($(date -d "$next" +%s) - $(date +%s)))
+    [ "$next" -ge "$2" ] && [ "$next" -le "$3" ]
+}
+
+# Answers every request with a 503 that asks for an hour's patience, where pebble will be.
+start_busy_server() {
+    start busy python3 -c 'import http.server, ssl, sys
+class Busy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(503)
+        self.send_header("Retry-After", "3600")
+        self.end_headers()
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Busy)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[2], sys.argv[3])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()' "$ACME_PORT" "$WORK/tls.crt" "$WORK/tls.key"
+    wait_for curl -s --cacert "$WORK/ca.crt" -o /dev/null "$DIRECTORY"
+}
+
 first_certificate() {
     step "the CA is down at the start: connections are accepted, and the log says why nobody should believe them"
     write_page_config 'Directly on 443'
@@ -125,6 +150,14 @@ first_certificate() {
     start_here
     wait_for says 'ERROR no certificate can be had; .*the ACME server cannot be spoken to: .*acme.failures=1 acme.next='
     refused 'self.signed|unable to get local issuer' ask "$ONE"
+    tries_again_in 1 30 60
+
+    step "it asks for patience: it gets it, and SIGHUP tries at once all the same"
+    start_busy_server
+    hurry
+    wait_for tries_again_in 2 3500 3600
+    says 'it answers 503'
+    stop busy
 
     step "it comes up: the first certificate, by TLS-ALPN-01"
     start_pebble

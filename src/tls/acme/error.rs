@@ -141,3 +141,45 @@ fn said(problem: &Problem) -> String {
 
 /// As much of what a server says as the log needs.
 const LONGEST: usize = 600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> Problem {
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn refused(step: Step, kind: &str) -> Error {
+        Error::Refused { step, problem: problem(&format!(r#"{{"type": "urn:ietf:params:acme:error:{kind}", "detail": "no"}}"#)) }
+    }
+
+    #[test]
+    fn an_account_gives_way_only_when_an_order_is_refused_for_it() {
+        for (error, expected) in [
+            (refused(Step::Order, "accountDoesNotExist"), true),
+            (refused(Step::Order, "unauthorized"), true),
+            (refused(Step::Order, "rateLimited"), false),
+            (refused(Step::Order, "rejectedIdentifier"), false),
+            (refused(Step::Issue, "unauthorized"), false),
+            (refused(Step::Account, "unauthorized"), false),
+            (Error::Refused { step: Step::Order, problem: problem("{}") }, false),
+            (Error::Ended, false),
+        ] {
+            assert_eq!(error.is_about_the_account(), expected, "{error}");
+            assert!(!error.is_about_what_it_replaces(), "{error}");
+        }
+        assert!(refused(Step::Order, "alreadyReplaced").is_about_what_it_replaces());
+    }
+
+    #[test]
+    fn what_a_server_says_stays_on_one_line_and_is_not_endless() {
+        let problem = problem(
+            r#"{"type": "urn:x", "detail": "one\ntwo\u001b[31m", "subproblems":
+                [{"identifier": {"type": "dns", "value": "a.example"}, "type": "urn:y", "detail": "three"}]}"#,
+        );
+        assert_eq!(said(&problem), "one two [31m (urn:x); for \"a.example\": three (urn:y)");
+        let long = Problem { detail: Some("x".repeat(10_000)), ..problem };
+        assert_eq!(said(&long).len(), LONGEST);
+    }
+}
