@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 /// A module, and the ones that it may import. What is not here may import nothing of ours.
 const ARROWS: [(&str, &[&str]); 10] = [
     ("main", &["cli"]),
-    ("cli", &["server", "config", "auth", "oci", "whole_file"]),
+    ("cli", &["server", "config", "auth", "oci", "tls", "whole_file"]),
     ("server", &["config", "http", "auth", "registry", "storage", "tls", "telemetry", "blocking", "whole_file"]),
     ("config", &["http", "auth", "registry", "storage", "tls", "telemetry"]),
     ("http", &["auth", "registry", "oci", "telemetry"]),
     ("auth", &["oci", "blocking", "whole_file"]),
     ("registry", &["storage", "oci", "blocking"]),
     ("storage", &["oci", "blocking"]),
-    ("tls", &["blocking"]),
+    ("tls", &["blocking", "whole_file"]),
     ("oci", &[]),
 ];
 

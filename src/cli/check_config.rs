@@ -2,19 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::Args;
 
 use super::{Outcome, print};
 use crate::auth::{HtpasswdOptions, Options, PasswordFile};
 use crate::config::{self, Severity};
+use crate::tls::Finding;
 
 const EXAMPLES: &str = "\
 Examples:
   breakwater check-config config.yml
   REGISTRY_HTTP_ADDR=:443 breakwater check-config
 
-Exit 0: nothing wrong. 1: it cannot be used, or says something that cannot have been meant, such as a rule that can never match.";
+Exit 0: nothing wrong. 1: it cannot be used, or says something that cannot have been meant, such as a rule that can never match, or names \
+a certificate that has expired or does not fit its key.";
 
 /// The arguments of `check-config`.
 #[derive(Args, Debug)]
@@ -43,6 +46,15 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         for user in strangers(options) {
             text.push_str(&format!("warning: access: `{user}` is not in {} (yet)\n", options.path.display()));
         }
+    }
+    for finding in loaded.config.tls.iter().flat_map(|tls| tls.inspect(SystemTime::now())) {
+        let (word, what) = match &finding {
+            Finding::Error(what) => ("error", what),
+            Finding::Warning(what) => ("warning", what),
+            Finding::Info(what) => ("info", what),
+        };
+        mistakes += usize::from(word == "error");
+        text.push_str(&format!("{word}: {what}\n"));
     }
     let verdict = if mistakes == 0 { "can be used".to_owned() } else { format!("errors found: {mistakes}") };
     text.push_str(&format!("{}: {verdict}\n", path.display()));

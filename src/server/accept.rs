@@ -4,6 +4,8 @@
 //! handshake costs anything.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -11,19 +13,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_http::HttpService;
+use actix_http::body::{BoxBody, MessageBody};
+use actix_http::{HttpService, Request, Response};
 use actix_server::GracefulShutdownSignal;
-use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
+use actix_service::{ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web::Data;
 use ipnet::IpNet;
 use prometheus::IntGauge;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustls::server::Acceptor;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
+use super::challenges::Challenges;
 use super::clocked::{Clocked, Traffic};
 use super::parts::Parts;
 use crate::config::{ConnectionLimits, DebugListener, Timeouts};
@@ -61,30 +66,51 @@ impl Connections {
     /// What a listener makes of each connection: the whole way from the accepted socket to the routes.
     pub(super) fn factory<S: Socket>(&self) -> impl Fn() -> Pipeline<S> + Send + Clone + 'static {
         let connections = self.clone();
+        move || connections.pipeline(map_config(http::app(connections.state.clone()), |()| AppConfig::default()))
+    }
+
+    /// The same for the listener of challenges, whose connections are plain; they take their seats among the others.
+    pub(super) fn challenge_factory<S: Socket>(&self, challenges: Challenges) -> impl Fn() -> Pipeline<S> + Send + Clone + 'static {
+        let connections = Self { certificate: None, ..self.clone() };
         move || {
-            let entrance = connections.clone();
-            let app = http::app(connections.state.clone());
-            let stopping = connections.stopping.clone();
-            let protocol = HttpService::build()
-                // A connection that waits for its next request then ends, rather than holding up the drain.
-                .graceful_shutdown_signal(move || {
-                    let signal = stopping.clone();
-                    async move { signal.notified().await }
-                })
-                .keep_alive(connections.timeouts.idle)
-                .client_request_timeout(connections.timeouts.header)
-                .h1_write_buffer_size(WRITE_BUFFER)
-                .on_connect_ext(|io: &Connection<S>, data| {
-                    data.insert(io.info());
-                })
-                .h1(map_config(app, |()| AppConfig::default()));
-            let entrance = fn_service(move |socket: S| {
-                let connections = entrance.clone();
-                async move { connections.enter(socket).await }
-            });
-            let whole = entrance.and_then(protocol.map_err(|error| debug!(%error, "a connection ended in an error")));
-            actix_service::boxed::factory(whole)
+            let challenges = challenges.clone();
+            connections.pipeline(fn_service(move |request| {
+                let answer = challenges.answer(&request);
+                async move { Ok::<_, Infallible>(answer) }
+            }))
         }
+    }
+
+    fn pipeline<S, A, B>(&self, app: A) -> Pipeline<S>
+    where
+        S: Socket,
+        A: ServiceFactory<Request, Config = ()> + 'static,
+        A::Error: Into<Response<BoxBody>>,
+        A::InitError: Debug,
+        A::Response: Into<Response<B>>,
+        B: MessageBody + 'static,
+    {
+        let entrance = self.clone();
+        let stopping = self.stopping.clone();
+        let protocol = HttpService::build()
+            // A connection that waits for its next request then ends, rather than holding up the drain.
+            .graceful_shutdown_signal(move || {
+                let signal = stopping.clone();
+                async move { signal.notified().await }
+            })
+            .keep_alive(self.timeouts.idle)
+            .client_request_timeout(self.timeouts.header)
+            .h1_write_buffer_size(WRITE_BUFFER)
+            .on_connect_ext(|io: &Connection<S>, data| {
+                data.insert(io.info());
+            })
+            .h1(app);
+        let entrance = fn_service(move |socket: S| {
+            let connections = entrance.clone();
+            async move { connections.enter(socket).await }
+        });
+        let whole = entrance.and_then(protocol.map_err(|error| debug!(%error, "a connection ended in an error")));
+        actix_service::boxed::factory(whole)
     }
 
     async fn enter<S: Socket>(&self, socket: S) -> Result<(Connection<S>, Option<SocketAddr>), ()> {
@@ -126,17 +152,18 @@ pub(super) fn debug_factory(
     }
 }
 
-/// The handshake, and who the client's certificate is: worked out once, as neither version of TLS changes it later.
+/// The handshake, in the time there is for it.
 async fn shake_hands<S: Socket>(
     certificate: &Certificate,
     stream: Clocked<S>,
     peer: Option<SocketAddr>,
     patience: Duration,
 ) -> Result<Connection<S>, HandshakeFailure> {
-    match tokio::time::timeout(patience, TlsAcceptor::from(certificate.config()).accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let certificate_user = certificate.client_user(stream.get_ref().1.peer_certificates());
-            Ok(Connection::Tls(Box::new(stream), ConnectionInfo { peer, scheme: Scheme::Https, certificate_user }))
+    match tokio::time::timeout(patience, greet(certificate, stream, peer)).await {
+        Ok(Ok(Some(connection))) => Ok(connection),
+        Ok(Ok(None)) => {
+            debug!(client.address = ?peer, "a challenge of ACME was looked at");
+            Err(HandshakeFailure::Refused)
         }
         Ok(Err(error)) => {
             debug!(client.address = ?peer, %error, "a TLS handshake failed");
@@ -151,8 +178,23 @@ async fn shake_hands<S: Socket>(
 
 /// Why there is no connection.
 enum HandshakeFailure {
+    /// It was no good, or a challenge of ACME.
     Refused,
     TimedOut,
+}
+
+/// The handshake, and who the client's certificate is: worked out once, as neither version of TLS changes it later. `None`: it was
+/// a challenge of ACME, which ends here; no request is read.
+async fn greet<S: Socket>(certificate: &Certificate, stream: Clocked<S>, peer: Option<SocketAddr>) -> io::Result<Option<Connection<S>>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    if let Some(config) = certificate.challenge(&start.client_hello()) {
+        start.into_stream(config).await?.shutdown().await?;
+        return Ok(None);
+    }
+    let stream = start.into_stream(certificate.config()).await?;
+    let certificate_user = certificate.client_user(stream.get_ref().1.peer_certificates());
+    let info = ConnectionInfo { peer, scheme: Scheme::Https, certificate_user };
+    Ok(Some(Connection::Tls(Box::new(stream), info)))
 }
 
 type Pipeline<S> = actix_service::boxed::BoxServiceFactory<(), S, (), (), ()>;
@@ -367,7 +409,7 @@ mod tests {
         std::fs::write(&path, made.cert.pem()).unwrap();
         std::fs::write(&key_path, made.signing_key.serialize_pem()).unwrap();
         let client = ClientOptions { authorities: vec![path.clone()], level: ClientAuth::VerifyIfGiven, user: Some(UserField::Dns) };
-        let options = tls::Options { certificate: path, key: key_path, minimum: MinimumVersion::Tls12, client: Some(client) };
+        let options = tls::Options { certificate: path, key: key_path, minimum: MinimumVersion::Tls12, client: Some(client), acme: None };
         let certificate = Certificate::open(options).await.unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).unwrap();

@@ -14,7 +14,8 @@ use super::{control, health};
 use crate::auth::Authenticator;
 use crate::config::HealthCheck;
 use crate::registry::{PurgeEffect, Registry, UploadPurging};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Outcome};
+use crate::tls::acme::Acme;
 use crate::tls::{Certificate, Reload};
 
 /// How often the certificate's files are looked at.
@@ -48,7 +49,8 @@ impl Background {
             background.spawn(control::serve(listener, authenticator));
         }
         if let Some(certificate) = parts.certificate.clone() {
-            background.spawn(watch(certificate));
+            background.spawn(Arc::clone(&certificate).keep());
+            background.spawn(watch(certificate, Arc::clone(&parts.outlets.metrics)));
         }
         if let Some(rules) = parts.registry.options().upload_purging {
             background.spawn(purge(Arc::clone(&parts.registry), Arc::clone(&parts.outlets.metrics), rules));
@@ -68,6 +70,9 @@ impl Background {
     pub(super) async fn reload(&self) {
         if let Some(certificate) = &self.parts.certificate {
             reload_certificate(certificate).await;
+            if let Some(acme) = certificate.acme() {
+                acme.hurry();
+            }
         }
         match self.parts.authenticator.reload().await {
             Ok(()) => info!("passwords and keys are read anew"),
@@ -110,11 +115,16 @@ async fn save_uses(authenticator: &Authenticator) {
     }
 }
 
-async fn watch(certificate: Arc<Certificate>) {
+async fn watch(certificate: Arc<Certificate>, metrics: Arc<Metrics>) {
     let mut ticks = tokio::time::interval(CERTIFICATE_CHECK);
     loop {
         ticks.tick().await;
         reload_certificate(&certificate).await;
+        metrics.set_certificate_expiry(certificate.expires());
+        if let Some(renewals) = certificate.acme().map(Acme::renewals) {
+            let last = if renewals.last_error.is_none() { Outcome::Succeeded } else { Outcome::Failed };
+            metrics.set_renewals(renewals.succeeded, renewals.failed, last);
+        }
     }
 }
 

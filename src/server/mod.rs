@@ -5,6 +5,7 @@
 
 mod accept;
 mod background;
+mod challenges;
 mod clocked;
 mod configured;
 mod control;
@@ -19,6 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddr
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix_server::ServerHandle;
@@ -29,6 +31,7 @@ use tracing::{info, warn};
 
 use self::accept::Connections;
 use self::background::Background;
+use self::challenges::Challenges;
 use self::configured::Configured;
 pub use self::control::{Reply, Request, ask};
 use self::lock::Lock;
@@ -69,6 +72,7 @@ impl Server {
     pub async fn start(loaded: Loaded) -> Result<Self> {
         let Loaded { mut config, source, .. } = loaded;
         let lock = Lock::take(&config.state, &config.storage.root_directory).await?;
+        let public = config.http.host.clone();
         let parts = Parts::open(&mut config).await?;
         let state = Data::new(parts.state(&config)?);
         // Before anybody can connect: who sees the server serve can also ask it.
@@ -81,7 +85,7 @@ impl Server {
         let stopping = builder.graceful_shutdown_signal();
         let mut debug_addresses = Vec::new();
         if let Some(debug) = &config.debug {
-            for listener in bind(&debug.address).context("http.debug.addr")? {
+            for listener in bind("http.debug.addr", &debug.address)? {
                 debug_addresses.push(listener.local_addr()?);
                 builder = builder.listen("debug", listener, accept::debug_factory(&state, debug, config.connections.timeouts))?;
             }
@@ -90,7 +94,7 @@ impl Server {
         let mut addresses = Vec::new();
         match &config.listen {
             Listen::Tcp(address) => {
-                for listener in bind(address)? {
+                for listener in bind("http.addr", address)? {
                     let bound = listener.local_addr()?;
                     addresses.push(bound);
                     builder = builder.listen("tcp", listener, connections.factory())?;
@@ -98,6 +102,16 @@ impl Server {
             }
             Listen::Unix(path) => {
                 builder = builder.listen_uds("unix", bind_unix(path)?, connections.factory())?;
+            }
+        }
+        if let Some(certificate) = &parts.certificate
+            && let Some(address) = certificate.acme().and_then(|acme| acme.http())
+        {
+            let port = addresses.first().map_or(443, SocketAddr::port);
+            let challenges = Challenges::new(Arc::clone(certificate), public.as_deref(), port);
+            for listener in bind("http.tls.letsencrypt.http", address)? {
+                info!(address = %listener.local_addr()?, "the ACME server is answered here, and others are sent to https");
+                builder = builder.listen("http-01", listener, connections.challenge_factory(challenges.clone()))?;
             }
         }
         let server = builder.run();
@@ -160,8 +174,8 @@ fn workers() -> usize {
 }
 
 /// Every address that a name stands for; for `localhost` both families of loopback, whatever the host's own table says.
-fn bind(address: &str) -> Result<Vec<TcpListener>> {
-    let wanted = addresses(address).with_context(|| format!("http.addr: {address} names no address"))?;
+fn bind(key: &str, address: &str) -> Result<Vec<TcpListener>> {
+    let wanted = addresses(address).with_context(|| format!("{key}: {address} names no address"))?;
     let mut listeners: Vec<TcpListener> = Vec::new();
     for mut one in wanted {
         // With port 0 the second family gets the port that the first one got.
@@ -175,10 +189,10 @@ fn bind(address: &str) -> Result<Vec<TcpListener>> {
             Err(error) if lacks_family(&error) && one.ip() == Ipv6Addr::UNSPECIFIED => {
                 listeners.push(TcpListener::bind((Ipv4Addr::UNSPECIFIED, one.port()))?);
             }
-            Err(error) => return Err(error).with_context(|| format!("http.addr: cannot listen on {one}")),
+            Err(error) => return Err(error).with_context(|| format!("{key}: cannot listen on {one}")),
         }
     }
-    anyhow::ensure!(!listeners.is_empty(), "http.addr: {address} names no address");
+    anyhow::ensure!(!listeners.is_empty(), "{key}: {address} names no address");
     Ok(listeners)
 }
 

@@ -188,12 +188,11 @@ impl Metrics {
 
     /// How often the cache of manifests was asked, and knew, since the start.
     pub fn set_cache_use(&self, requests: u64, hits: u64) {
-        let set = |counter: &IntCounter, value: u64| counter.inc_by(value.saturating_sub(counter.get()));
         for (kind, value) in [("Request", requests), ("Hit", hits), ("Miss", requests.saturating_sub(hits))] {
-            set(&self.cache.by_type.with_label_values(&[kind]), value);
+            raise(&self.cache.by_type.with_label_values(&[kind]), value);
         }
-        set(&self.cache.requests, requests);
-        set(&self.cache.hits, hits);
+        raise(&self.cache.requests, requests);
+        raise(&self.cache.hits, hits);
     }
 
     /// Somebody has logged in, or has tried to.
@@ -226,10 +225,12 @@ impl Metrics {
         self.certificate_expiry.set(expires.map_or(0.0, seconds));
     }
 
-    /// An attempt at a certificate by ACME is over.
-    pub fn renewal(&self, outcome: Outcome) {
-        self.certificate_renewals.with_label_values(&[outcome.text()]).inc();
-        self.certificate_renewal_success.set(i64::from(outcome == Outcome::Succeeded));
+    /// How attempts at a certificate by ACME went since the start, and whether the last one is a failure.
+    pub fn set_renewals(&self, succeeded: u64, failed: u64, last: Outcome) {
+        for (outcome, count) in [(Outcome::Succeeded, succeeded), (Outcome::Failed, failed)] {
+            raise(&self.certificate_renewals.with_label_values(&[outcome.text()]), count);
+        }
+        self.certificate_renewal_success.set(i64::from(last == Outcome::Succeeded));
     }
 
     /// A reload is over.
@@ -271,6 +272,11 @@ impl Metrics {
     pub fn set_failing_checks(&self, kind: HealthKind, count: usize) {
         self.failing_checks.with_label_values(&[kind.text()]).set(count.try_into().unwrap_or(i64::MAX));
     }
+}
+
+/// Brings a counter to what somebody else has counted.
+fn raise(counter: &IntCounter, value: u64) {
+    counter.inc_by(value.saturating_sub(counter.get()));
 }
 
 fn seconds(time: SystemTime) -> f64 {

@@ -16,7 +16,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 
-use super::{Error, UserField, certificates};
+use super::certificate::certificates;
+use super::{Error, UserField};
 
 /// `http.tls.clientcas`, `http.tls.clientauth` and `certificates`.
 #[derive(Clone, Debug)]
@@ -48,7 +49,8 @@ impl ClientAuth {
         matches!(self, Self::VerifyIfGiven | Self::RequireAndVerify)
     }
 
-    fn is_mandatory(self) -> bool {
+    /// Whether nobody comes in without a certificate.
+    pub fn is_mandatory(self) -> bool {
         matches!(self, Self::RequireAny | Self::RequireAndVerify)
     }
 }

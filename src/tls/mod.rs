@@ -3,22 +3,21 @@
 //! Owns certificate, key and the authorities of clients. A connection takes the configuration of the moment it begins; a reload
 //! swaps it for the next ones. Files that cannot be used are refused and what was read before is kept.
 
+pub mod acme;
+mod certificate;
 mod client;
+mod inspect;
+mod leaf;
 mod user;
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::path::PathBuf;
 
-use arc_swap::ArcSwap;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, VerifierBuilderError};
-use rustls::{ServerConfig, version};
+use rustls::server::VerifierBuilderError;
 
-use crate::blocking;
+pub use certificate::{Certificate, Reload};
 pub use client::{ClientAuth, ClientOptions};
+pub use inspect::Finding;
 pub use user::UserField;
 
 /// `http.tls`.
@@ -32,6 +31,8 @@ pub struct Options {
     pub minimum: MinimumVersion,
     /// Which certificates clients show; `None`: they are not asked for one.
     pub client: Option<ClientOptions>,
+    /// Who fills the two files, and renews what is in them; `None`: somebody else.
+    pub acme: Option<acme::Options>,
 }
 
 /// `http.tls.minimumtls`.
@@ -81,202 +82,14 @@ pub enum Error {
     /// Client certificates are to be verified, and there is nothing to do it by.
     #[error("client certificates cannot be verified")]
     NoVerifier(#[source] VerifierBuilderError),
+    /// The certificates of an ACME server cannot be kept, or none can be made that stands in for them.
+    #[error("letsencrypt cannot be used")]
+    Acme(#[from] acme::Error),
 }
 
-/// What a reload found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reload {
-    /// The files have not changed.
-    Unchanged,
-    /// New connections get what the files say now.
-    Replaced,
-}
-
-/// A certificate, its key and the authorities of clients, as they are now.
-#[derive(Debug)]
-pub struct Certificate {
-    options: Options,
-    current: ArcSwap<ServerConfig>,
-    seen: Mutex<Fingerprint>,
-}
-
-/// Enough of every file to notice a change.
-type Fingerprint = Vec<Option<(SystemTime, u64)>>;
-
-impl Certificate {
-    /// Reads the files.
-    pub async fn open(options: Options) -> Result<Self, Error> {
-        blocking::run(move || {
-            let seen = Mutex::new(fingerprint(&options));
-            let current = ArcSwap::from_pointee(read(&options)?);
-            Ok(Self { options, current, seen })
-        })
-        .await
-    }
-
-    /// The configuration for a connection that begins now.
-    pub fn config(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
-    }
-
-    /// Whom the certificate names that a client has shown: nobody, unless it was verified and certificates name users.
-    pub fn client_user(&self, shown: Option<&[CertificateDer<'_>]>) -> Option<Arc<str>> {
-        let client = self.options.client.as_ref()?;
-        let field = client.user.filter(|_| client.level.verifies())?;
-        field.of(shown?.first()?)
-    }
-
-    /// Reads the files again when one has changed since it was last looked at.
-    pub async fn reload(self: &Arc<Self>) -> Result<Reload, Error> {
-        let this = Arc::clone(self);
-        blocking::run(move || {
-            let now = fingerprint(&this.options);
-            let mut seen = this.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if *seen == now {
-                return Ok(Reload::Unchanged);
-            }
-            *seen = now;
-            drop(seen);
-            this.current.store(Arc::new(read(&this.options)?));
-            Ok(Reload::Replaced)
-        })
-        .await
-    }
-}
-
-fn fingerprint(options: &Options) -> Fingerprint {
-    let authorities = options.client.iter().flat_map(|client| &client.authorities);
-    let paths = [&options.certificate, &options.key].into_iter().chain(authorities);
-    let fingerprint = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    };
-    paths.map(fingerprint).collect()
-}
-
-fn read(options: &Options) -> Result<ServerConfig, Error> {
-    let chain = certificates(&options.certificate)?;
-    let key = private_key(&options.key)?;
-    let versions: &[_] = match options.minimum {
-        MinimumVersion::Tls12 => &[&version::TLS13, &version::TLS12],
-        MinimumVersion::Tls13 => &[&version::TLS13],
-    };
-    let mismatch = |source| Error::Mismatch { certificate: options.certificate.clone(), key: options.key.clone(), source };
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-    let builder = builder.with_protocol_versions(versions).map_err(mismatch)?;
-    let builder = match &options.client {
-        Some(client) => builder.with_client_cert_verifier(client::verifier(client, &provider)?),
-        None => builder.with_no_client_auth(),
-    };
-    let mut config = builder.with_single_cert(chain, key).map_err(mismatch)?;
-    if options.client.is_some() {
-        // A resumed session would bring along a certificate that nobody looks at again: it may have run out since.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-    }
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-    let pem = std::fs::read(path).map_err(unreadable)?;
-    let chain = rustls_pemfile::certs(&mut pem.as_slice()).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    if chain.is_empty() { Err(Error::NoCertificate(path.to_owned())) } else { Ok(chain) }
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-    let pem = zeroize::Zeroizing::new(std::fs::read(path).map_err(unreadable)?);
-    let key = rustls_pemfile::private_key(&mut pem.as_slice()).map_err(unreadable)?;
-    key.ok_or_else(|| Error::NoKey(path.to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write_pair(options: &Options, name: &str) {
-        let pair = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        std::fs::write(&options.certificate, pair.cert.pem()).unwrap();
-        std::fs::write(&options.key, pair.signing_key.serialize_pem()).unwrap();
-    }
-
-    fn options(directory: &Path) -> Options {
-        let (certificate, key) = (directory.join("a.crt"), directory.join("a.key"));
-        Options { certificate, key, minimum: MinimumVersion::Tls12, client: None }
-    }
-
-    #[tokio::test]
-    async fn a_new_pair_is_taken_up_and_a_wrong_one_leaves_the_old() {
-        let directory = tempfile::tempdir().unwrap();
-        let options = options(directory.path());
-        write_pair(&options, "one.example");
-        let certificate = Arc::new(Certificate::open(options.clone()).await.unwrap());
-        assert_eq!(certificate.reload().await.unwrap(), Reload::Unchanged);
-        write_pair(&options, "the-second.example");
-        assert_eq!(certificate.reload().await.unwrap(), Reload::Replaced);
-        let good = certificate.config();
-        let foreign = rcgen::KeyPair::generate().unwrap();
-        std::fs::write(&options.key, format!("{}\n", foreign.serialize_pem())).unwrap();
-        assert!(matches!(certificate.reload().await, Err(Error::Mismatch { .. })));
-        assert!(Arc::ptr_eq(&good, &certificate.config()));
-        std::fs::remove_file(&options.certificate).unwrap();
-        assert!(matches!(certificate.reload().await, Err(Error::Unreadable { .. })));
-        assert!(Arc::ptr_eq(&good, &certificate.config()));
-    }
-
-    #[tokio::test]
-    async fn files_without_what_they_should_hold_are_named() {
-        let directory = tempfile::tempdir().unwrap();
-        let options = options(directory.path());
-        write_pair(&options, "one.example");
-        std::fs::write(&options.key, "nothing").unwrap();
-        assert!(matches!(Certificate::open(options.clone()).await, Err(Error::NoKey(path)) if path == options.key));
-        std::fs::write(&options.certificate, "").unwrap();
-        assert!(matches!(Certificate::open(options).await, Err(Error::NoCertificate(_))));
-    }
-
-    #[tokio::test]
-    async fn a_new_authority_is_taken_up_and_an_unusable_one_leaves_the_old() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut options = options(directory.path());
-        write_pair(&options, "one.example");
-        let authority = directory.path().join("authority.crt");
-        std::fs::copy(&options.certificate, &authority).unwrap();
-        let level = ClientAuth::RequireAndVerify;
-        options.client = Some(ClientOptions { authorities: vec![authority.clone()], level, user: None });
-        let certificate = Arc::new(Certificate::open(options).await.unwrap());
-        let first = certificate.config();
-        let other = rcgen::generate_simple_self_signed(["an-other.example".to_owned()]).unwrap();
-        std::fs::write(&authority, other.cert.pem()).unwrap();
-        assert_eq!(certificate.reload().await.unwrap(), Reload::Replaced);
-        let second = certificate.config();
-        assert!(!Arc::ptr_eq(&first, &second));
-        std::fs::write(&authority, "nothing").unwrap();
-        assert!(matches!(certificate.reload().await, Err(Error::NoCertificate(path)) if path == authority));
-        assert!(Arc::ptr_eq(&second, &certificate.config()));
-    }
-
-    #[tokio::test]
-    async fn only_a_verified_certificate_names_a_user_and_only_when_asked() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut options = options(directory.path());
-        write_pair(&options, "build.example");
-        let shown = certificates(&options.certificate).unwrap();
-        let user_of = async |options: &Options| Certificate::open(options.clone()).await.unwrap().client_user(Some(&shown));
-        assert_eq!(user_of(&options).await, None);
-        for (level, user, expected) in [
-            (ClientAuth::Request, Some(UserField::Dns), None),
-            (ClientAuth::RequireAny, Some(UserField::Dns), None),
-            (ClientAuth::RequireAndVerify, None, None),
-            (ClientAuth::VerifyIfGiven, Some(UserField::Dns), Some("build.example")),
-            (ClientAuth::RequireAndVerify, Some(UserField::Dns), Some("build.example")),
-        ] {
-            options.client = Some(ClientOptions { authorities: vec![options.certificate.clone()], level, user });
-            assert_eq!(user_of(&options).await.as_deref(), expected, "{level:?}");
-        }
-        assert_eq!(Certificate::open(options).await.unwrap().client_user(None), None);
+impl Error {
+    /// Whether it is only that a file is not there.
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }

@@ -28,6 +28,8 @@ async fn a_push_and_a_pull_are_counted_under_the_names_of_registry_2() {
     client.pull_image("a/b", "1", &image).await;
     client.get("/v2/a/b/manifests/none").send().await.is(404);
     client.catalog().await;
+    let ends = "breakwater_certificate_expiry_timestamp_seconds";
+    eventually(async || value(&scrape(&debug).await, ends).is_some_and(|ends| ends > 0.0)).await;
     let text = scrape(&debug).await;
     for (series, least) in [
         ("registry_http_requests_total{code=\"201\",handler=\"manifest\",method=\"put\"}", 1.0),

@@ -263,6 +263,34 @@ fn a_check_finds_rules_that_can_never_match() {
 }
 
 #[test]
+fn a_check_looks_at_certificates_and_their_dates() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = "version: 0.1\nstorage: {filesystem: {rootdirectory: data}}\nhttp: {tls: {certificate: a.crt, key: a.key}}\n";
+    let check = || configured(directory.path(), config, &["check-config", "config.yml"]);
+    let issue = |year: i32| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["registry.example".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        std::fs::write(directory.path().join("a.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(directory.path().join("a.key"), key.serialize_pem()).unwrap();
+    };
+    let (code, out, _) = check();
+    assert!(code == 1 && out.contains("error: http.tls: a.crt cannot be read: No such file"), "{out}");
+    issue(2999);
+    let (code, out, _) = check();
+    assert!(code == 0 && out.contains("info: http.tls.certificate: a.crt is valid until 2999-01-01T00:00:00Z\n"), "{out}");
+    issue(2001);
+    let (code, out, _) = check();
+    assert!(code == 1 && out.contains("error: http.tls.certificate: a.crt has expired, on 2001-01-01T00:00:00Z\n"), "{out}");
+    std::fs::write(directory.path().join("a.key"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let (code, out, _) = check();
+    assert!(
+        code == 1 && out.contains("error: http.tls: a.crt and a.key do not fit together") && out.ends_with("errors found: 1\n"),
+        "{out}"
+    );
+}
+
+#[test]
 fn rules_may_stand_in_a_file_of_their_own() {
     let directory = tempfile::tempdir().unwrap();
     let (before, rules) = RULES.split_once("access:\n").unwrap();

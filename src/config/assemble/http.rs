@@ -1,7 +1,7 @@
 //! The rules of `http`, `catalog` and `tags`.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use url::Url;
@@ -119,11 +119,17 @@ impl Rules<'_> {
         self.page("tags.maxtags")
     }
 
-    pub(super) fn tls(&mut self) -> Option<tls::Options> {
+    pub(super) fn tls(&mut self, listen: &Listen, state: &Path) -> Option<tls::Options> {
         let minimum = self.minimum_tls();
         let client = self.client_certificates();
+        if let Some(acme) = self.letsencrypt(listen, state, client.as_ref()) {
+            let file = acme.certificate();
+            return Some(tls::Options { certificate: file.clone(), key: file, minimum, client, acme: Some(acme) });
+        }
         match (self.settings.text("http.tls.certificate"), self.settings.text("http.tls.key")) {
-            (Some(certificate), Some(key)) => Some(tls::Options { certificate: certificate.into(), key: key.into(), minimum, client }),
+            (Some(certificate), Some(key)) => {
+                Some(tls::Options { certificate: certificate.into(), key: key.into(), minimum, client, acme: None })
+            }
             (Some(_), None) => {
                 self.problem("http.tls.key", "missing beside http.tls.certificate; name the PEM file of its private key");
                 None
@@ -167,8 +173,12 @@ pub(super) fn parsed_host(text: &str) -> Option<Url> {
 }
 
 pub(super) fn has_port(address: &str) -> bool {
-    address.rsplit_once(':').is_some_and(|(host, port)| {
-        let host_is_whole = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
-        host_is_whole && port.parse::<u16>().is_ok()
-    })
+    port_of(address).is_some()
+}
+
+/// The port of `host:port` or `:port`.
+pub(super) fn port_of(address: &str) -> Option<u16> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host_is_whole = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
+    port.parse().ok().filter(|_| host_is_whole)
 }

@@ -4,6 +4,7 @@ mod access;
 mod auth;
 mod client_certificates;
 mod http;
+mod letsencrypt;
 mod limits;
 mod observing;
 mod oidc;
@@ -22,17 +23,18 @@ pub(super) fn assemble(file: &str, settings: &Settings, report: &mut Report) -> 
     rules.version();
     let storage = rules.storage();
     let state = rules.settings.text("state").map_or_else(|| storage.root_directory.join("breakwater"), Into::into);
+    let listen = rules.listen();
     Config {
-        listen: rules.listen(),
         drain_timeout: rules.settings.duration("http.draintimeout").unwrap_or_default(),
         registry: rules.registry(),
         http: rules.http(),
-        tls: rules.tls(),
+        tls: rules.tls(&listen, &state),
         auth: rules.auth(&state),
         telemetry: rules.telemetry(),
         connections: rules.connections(),
         debug: rules.debug(),
         health: rules.health(),
+        listen,
         storage,
         state,
     }

@@ -4,8 +4,6 @@ use super::Key;
 use super::Kind::{Any, Bool, Choice, Duration, Inline, Integer, Items, Parameters, Secret, Section, Table, Text, Texts};
 
 const ONE_PROTOCOL: &str = "only HTTP/1.1 is spoken, which every registry client does";
-const NO_ACME: &str = "certificates from Let's Encrypt are not there yet; set http.tls.certificate and http.tls.key, which are read \
-     again when they change";
 const NO_PROXY: &str = "pull-through is not there yet, and without it this would be an ordinary registry that takes pushes; remove the \
      section, or keep registry:2 for this cache";
 const NO_URL_LISTS: &str = "the lists of allowed addresses are not applied yet, so more could be pushed than asked; remove the list to \
@@ -90,13 +88,13 @@ const TLS: &[Key] = &[
 ];
 
 const LETSENCRYPT: &[Key] = &[
-    Key::refused("cachefile", Text, NO_ACME),
-    Key::refused("email", Text, NO_ACME),
-    Key::refused("hosts", Texts, NO_ACME),
-    Key::refused("directoryurl", Text, NO_ACME),
-    Key::refused("eab", Section(&[Key::moot("kid", Text), Key::moot("hmackey", Secret)]), NO_ACME),
-    Key::refused("http", Text, NO_ACME),
-    Key::refused("cacert", Text, NO_ACME),
+    Key::honoured("cachefile", Text),
+    Key::honoured("email", Text),
+    Key::honoured("hosts", Texts),
+    Key::honoured("directoryurl", Text),
+    Key::honoured("eab", Section(&[Key::honoured("kid", Text), Key::honoured("hmackey", Secret)])),
+    Key::honoured("http", Text),
+    Key::honoured("cacert", Text),
 ];
 
 const DEBUG: &[Key] =

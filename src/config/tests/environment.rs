@@ -146,8 +146,16 @@ fn lists_grow_at_their_end_only() {
     assert_eq!(networks(&[("REGISTRY_HTTP_TRUSTEDPROXIES_1", "10.0.0.2")]), 2);
     assert!(refusal(base, &[("REGISTRY_HTTP_TRUSTEDPROXIES_2", "10.0.0.2")]).contains("REGISTRY_HTTP_TRUSTEDPROXIES_2: undefined index 2"));
     assert!(refusal(base, &[("REGISTRY_HTTP_TRUSTEDPROXIES_X", "10.0.0.2")]).contains("`X` is not the index of an item"));
-    let text = refusal(base, &[("REGISTRY_HTTP_TLS_LETSENCRYPT_HOSTS_0", "r.example.com")]);
-    assert!(text.contains("REGISTRY_HTTP_TLS_LETSENCRYPT_HOSTS_0: http.tls.letsencrypt.hosts: "), "the value is not lost: {text}");
+    let hosts = |variables: &[(&str, &str)]| {
+        let tls = with_environment(base, variables).unwrap().config.tls.unwrap();
+        Vec::from_iter(tls.acme.unwrap().hosts).join(" ")
+    };
+    assert_eq!(
+        hosts(&[("REGISTRY_HTTP_TLS_LETSENCRYPT_HOSTS_0", "one.example"), ("REGISTRY_HTTP_TLS_LETSENCRYPT_HOSTS_1", "two.example")]),
+        "one.example two.example"
+    );
+    assert_eq!(hosts(&[("REGISTRY_HTTP_TLS_LETSENCRYPT_HOSTS", "[one.example, two.example]")]), "one.example two.example");
+    assert_eq!(hosts(&[("REGISTRY_HTTP_TLS_LETSENCRYPT_HOSTS", "one.example")]), "one.example");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod access;
 mod client_certificates;
 mod environment;
 mod grammar;
+mod letsencrypt;
 mod observing;
 mod oidc;
 mod rules;

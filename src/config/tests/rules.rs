@@ -83,7 +83,7 @@ fn what_would_open_more_than_asked_stops_the_start() {
         ("auth: {htpaswd: {realm: r, path: /p}}", "auth.htpaswd"),
         ("http: {tls: {clientcas: [/ca]}}", "http.tls.certificate"),
         ("http: {tls: {clientauth: verify-client-cert-if-given}}", "http.tls.clientauth"),
-        ("http: {tls: {letsencrypt: {hosts: [a]}}}", "http.tls.letsencrypt.hosts"),
+        ("http: {tls: {letsencrypt: {email: a@example.com}}}", "http.tls.letsencrypt.hosts"),
         ("validation: {manifests: {urls: {deny: ['.*']}}}", "validation.manifests.urls.deny"),
         ("policy: {repository: {classes: [image]}}", "policy.repository.classes"),
     ] {
