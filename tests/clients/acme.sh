@@ -28,12 +28,12 @@ write_page_config() {
     grep -q '^http:' "$WORK/config.yml" || { echo "the page has no block under: $1" >&2; return 1; }
 }
 
-# Arguments: whether pebble wants external accounts.
+# Later versions of pebble have the validity in profiles, and advise on renewal. Arguments: whether it wants external accounts.
 start_pebble() {
     jq -n --arg acme "127.0.0.1:$ACME_PORT" --arg roots "127.0.0.1:$ROOTS_PORT" --argjson http "$HTTP_PORT" --argjson tls "$PORT" \
         --argjson life "$LIFE" --argjson eab "${1:-false}" --arg key "$EAB_KEY" --arg crt "$WORK/tls.crt" --arg secret "$WORK/tls.key" \
         '{pebble: {listenAddress: $acme, managementListenAddress: $roots, certificate: $crt, privateKey: $secret, httpPort: $http, tlsPort: $tls,
-           certificateValidityPeriod: $life, externalAccountBindingRequired: $eab, externalAccountMACKeys: {"kid-1": $key}}}' >"$WORK/pebble.json"
+           certificateValidityPeriod: $life, profiles: {default: {description: "short", validityPeriod: $life}}, externalAccountBindingRequired: $eab, externalAccountMACKeys: {"kid-1": $key}}}' >"$WORK/pebble.json"
     PEBBLE_VA_NOSLEEP=1 PEBBLE_AUTHZREUSE=0 start pebble pebble -config "$WORK/pebble.json" -dnsserver "127.0.0.1:$DNS_PORT"
     # Each start makes another root.
     wait_for curl -sf --cacert "$WORK/ca.crt" -o "$WORK/root.pem" "https://localhost:$ROOTS_PORT/roots/0"
