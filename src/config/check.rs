@@ -1,6 +1,7 @@
 //! Types a tree by the schema: values by the path of their name, problems and notices with their place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use super::problem::{Origin, Report, Severity};
@@ -9,13 +10,13 @@ use super::schema::{self, Key, Kind, Status};
 use super::tree::{Node, Value};
 
 /// A value of its type, and where it was written.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Setting {
     origin: Origin,
     typed: Typed,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq)]
 enum Typed {
     Section,
     Bool(bool),
@@ -27,13 +28,27 @@ enum Typed {
 }
 
 /// Every value that was written, by the dotted path of its name.
-#[derive(Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Settings(BTreeMap<String, Setting>);
+
+/// The names alone: some of the values are secrets.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Settings {
     /// Where a name was written, if it was.
     pub(crate) fn origin(&self, path: &str) -> Option<&Origin> {
         self.0.get(path).map(|setting| &setting.origin)
+    }
+
+    /// The names whose value is another here than there, or is in one of both only; sorted.
+    pub(crate) fn differing(&self, other: &Self) -> Vec<String> {
+        let names = self.0.keys().chain(other.0.keys()).collect::<BTreeSet<_>>();
+        let value = |settings: &'_ Self, name: &String| settings.0.get(name).map(|setting| setting.typed.clone());
+        names.into_iter().filter(|name| value(self, name) != value(other, name)).cloned().collect()
     }
 
     /// A truth value.

@@ -145,6 +145,8 @@ pub struct Loaded {
     pub warnings: Vec<Notice>,
     /// Where it was read from.
     pub source: Source,
+    /// What was written, so that two readings can be told apart.
+    pub(crate) settings: Settings,
 }
 
 /// Where a configuration comes from, so that it can be read again.
@@ -192,12 +194,13 @@ fn read(name: &str, text: &str, environment: BTreeMap<String, String>) -> Result
         environment::overlay(&mut root, environment.clone(), &mut report);
         let mut settings = check::check(&root, &mut report);
         let rules = include_rules(&mut settings, &mut report);
-        (assemble::assemble(name, &settings, &mut report), rules)
+        (assemble::assemble(name, &settings, &mut report), rules, settings)
     });
     match config {
-        Some((mut config, rules)) if report.problems.is_empty() => {
+        Some((mut config, rules, settings)) if report.problems.is_empty() => {
             config.telemetry.traces = traces(&environment);
-            Ok(Loaded { config, warnings: report.notices, source: Source { path: name.into(), environment, rules } })
+            let source = Source { path: name.into(), environment, rules };
+            Ok(Loaded { config, warnings: report.notices, source, settings })
         }
         _ => Err(Error::Invalid(report.problems)),
     }
