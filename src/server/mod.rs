@@ -8,14 +8,12 @@ mod background;
 mod clocked;
 mod configured;
 mod control;
+mod listen;
 mod lock;
 mod secret;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
-use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,10 +27,11 @@ use self::accept::Connections;
 use self::background::Background;
 use self::configured::Configured;
 pub use self::control::{Reply, Request, ask};
+use self::listen::Listeners;
 use self::lock::Lock;
 use crate::auth::Authenticator;
 use crate::blocking;
-use crate::config::{Listen, Loaded, Severity};
+use crate::config::{Loaded, Severity};
 use crate::http::AppState;
 use crate::registry::Registry;
 use crate::storage::Filesystem;
@@ -109,17 +108,14 @@ impl Server {
         let stopping = builder.graceful_shutdown_signal();
         let connections = Connections::new(state, certificate.clone(), &config.connections, stopping);
         let mut addresses = Vec::new();
-        match &config.listen {
-            Listen::Tcp(address) => {
-                for listener in bind(address)? {
-                    let bound = listener.local_addr()?;
-                    addresses.push(bound);
+        match Listeners::open(&config.listen)? {
+            Listeners::Tcp(listeners) => {
+                for listener in listeners {
+                    addresses.push(listener.local_addr()?);
                     builder = builder.listen("tcp", listener, connections.factory())?;
                 }
             }
-            Listen::Unix(path) => {
-                builder = builder.listen_uds("unix", bind_unix(path)?, connections.factory())?;
-            }
+            Listeners::Unix(listener) => builder = builder.listen_uds("unix", listener, connections.factory())?,
         }
         let server = builder.run();
         let handle = server.handle();
@@ -175,54 +171,4 @@ const BLOCKING_THREADS: usize = 32;
 
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// Every address that a name stands for; for `localhost` both families of loopback, whatever the host's own table says.
-fn bind(address: &str) -> Result<Vec<TcpListener>> {
-    let wanted = addresses(address).with_context(|| format!("http.addr: {address} names no address"))?;
-    let mut listeners: Vec<TcpListener> = Vec::new();
-    for mut one in wanted {
-        // With port 0 the second family gets the port that the first one got.
-        if let (0, Some(first)) = (one.port(), listeners.first()) {
-            one.set_port(first.local_addr()?.port());
-        }
-        match TcpListener::bind(one) {
-            Ok(listener) => listeners.push(listener),
-            // A host without IPv6 still has the other family.
-            Err(error) if lacks_family(&error) && !listeners.is_empty() => {}
-            Err(error) if lacks_family(&error) && one.ip() == Ipv6Addr::UNSPECIFIED => {
-                listeners.push(TcpListener::bind((Ipv4Addr::UNSPECIFIED, one.port()))?);
-            }
-            Err(error) => return Err(error).with_context(|| format!("http.addr: cannot listen on {one}")),
-        }
-    }
-    anyhow::ensure!(!listeners.is_empty(), "http.addr: {address} names no address");
-    Ok(listeners)
-}
-
-fn addresses(address: &str) -> io::Result<Vec<SocketAddr>> {
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-    let known = |addresses: &[IpAddr]| {
-        let port: u16 = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no port"))?;
-        Ok(addresses.iter().map(|address| SocketAddr::new(*address, port)).collect())
-    };
-    match host {
-        "localhost" => known(&[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
-        // As Go has it, no host means every address.
-        "" => known(&[Ipv6Addr::UNSPECIFIED.into()]),
-        _ => Ok(address.to_socket_addrs()?.collect()),
-    }
-}
-
-fn lacks_family(error: &io::Error) -> bool {
-    const EAFNOSUPPORT: i32 = 97;
-    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
-}
-
-fn bind_unix(path: &Path) -> Result<UnixListener> {
-    // Only a socket that an earlier server left is cleared away.
-    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
-        std::fs::remove_file(path).with_context(|| format!("http.addr: {} is in the way", path.display()))?;
-    }
-    UnixListener::bind(path).with_context(|| format!("http.addr: cannot listen on {}", path.display()))
 }

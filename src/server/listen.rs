@@ -1,0 +1,77 @@
+//! Where connections come from: the sockets of `http.addr`.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::config::Listen;
+
+/// Sockets that listen.
+pub(super) enum Listeners {
+    Tcp(Vec<TcpListener>),
+    Unix(UnixListener),
+}
+
+impl Listeners {
+    /// Opens the sockets of a configuration.
+    pub(super) fn open(listen: &Listen) -> Result<Self> {
+        match listen {
+            Listen::Tcp(address) => bind(address).map(Self::Tcp),
+            Listen::Unix(path) => bind_unix(path).map(Self::Unix),
+        }
+    }
+}
+
+/// Every address that a name stands for; for `localhost` both families of loopback, whatever the host's own table says.
+fn bind(address: &str) -> Result<Vec<TcpListener>> {
+    let wanted = addresses(address).with_context(|| format!("http.addr: {address} names no address"))?;
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    for mut one in wanted {
+        // With port 0 the second family gets the port that the first one got.
+        if let (0, Some(first)) = (one.port(), listeners.first()) {
+            one.set_port(first.local_addr()?.port());
+        }
+        match TcpListener::bind(one) {
+            Ok(listener) => listeners.push(listener),
+            // A host without IPv6 still has the other family.
+            Err(error) if lacks_family(&error) && !listeners.is_empty() => {}
+            Err(error) if lacks_family(&error) && one.ip() == Ipv6Addr::UNSPECIFIED => {
+                listeners.push(TcpListener::bind((Ipv4Addr::UNSPECIFIED, one.port()))?);
+            }
+            Err(error) => return Err(error).with_context(|| format!("http.addr: cannot listen on {one}")),
+        }
+    }
+    anyhow::ensure!(!listeners.is_empty(), "http.addr: {address} names no address");
+    Ok(listeners)
+}
+
+fn addresses(address: &str) -> io::Result<Vec<SocketAddr>> {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let known = |addresses: &[IpAddr]| {
+        let port: u16 = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no port"))?;
+        Ok(addresses.iter().map(|address| SocketAddr::new(*address, port)).collect())
+    };
+    match host {
+        "localhost" => known(&[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
+        // As Go has it, no host means every address.
+        "" => known(&[Ipv6Addr::UNSPECIFIED.into()]),
+        _ => Ok(address.to_socket_addrs()?.collect()),
+    }
+}
+
+fn lacks_family(error: &io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+fn bind_unix(path: &Path) -> Result<UnixListener> {
+    // Only a socket that an earlier server left is cleared away.
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
+        std::fs::remove_file(path).with_context(|| format!("http.addr: {} is in the way", path.display()))?;
+    }
+    UnixListener::bind(path).with_context(|| format!("http.addr: cannot listen on {}", path.display()))
+}
