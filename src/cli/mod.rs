@@ -8,6 +8,7 @@ mod check_config;
 mod dev;
 mod development_certificate;
 mod garbage_collect;
+mod health;
 mod htpasswd;
 mod man;
 mod names;
@@ -53,6 +54,8 @@ struct Arguments {
 enum Verb {
     /// Run the registry.
     Serve(serve::Arguments),
+    /// Ask the registry of a configuration whether it can serve.
+    Health(health::Arguments),
     /// Delete what nothing refers to: not there yet.
     GarbageCollect(garbage_collect::Arguments),
     /// Check a configuration, and find rules that can never match.
@@ -139,6 +142,7 @@ fn htpasswd(arguments: Vec<OsString>) -> Result<ExitCode, clap::Error> {
 fn perform(verb: Verb) -> anyhow::Result<Outcome> {
     match verb {
         Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Health(arguments) => health::run(arguments),
         Verb::GarbageCollect(arguments) => garbage_collect::run(&arguments),
         Verb::CheckConfig(arguments) => check_config::run(arguments),
         Verb::User(arguments) => user::run(arguments),

@@ -33,6 +33,11 @@ impl Program {
     }
 }
 
+/// Whether a program goes by a name of ours.
+pub(super) fn is_ours(name: &OsStr) -> bool {
+    Program::named(name).is_some() || is_entry_point(name)
+}
+
 fn is_entry_point(name: &OsStr) -> bool {
     Path::new(name).file_name().is_some_and(|name| name == "entrypoint" || name == "entrypoint.sh")
 }

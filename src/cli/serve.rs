@@ -44,6 +44,13 @@ const TAKEN_DEV: &str = "another program has that address; choose another port w
      Receiver sits on port 5000; the system's settings switch it off)";
 const TAKEN: &str = "another program has that address; choose another with `http.addr` in the configuration, or with REGISTRY_HTTP_ADDR";
 
+impl Arguments {
+    /// The file that is named.
+    pub(super) fn config(self) -> Option<PathBuf> {
+        self.config
+    }
+}
+
 /// Serves until a signal ends it.
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let (loaded, taken) = if arguments.dev {

@@ -49,7 +49,8 @@ fn bind(address: &str) -> Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-fn addresses(address: &str) -> io::Result<Vec<SocketAddr>> {
+/// The addresses of a `host:port`.
+pub(super) fn addresses(address: &str) -> io::Result<Vec<SocketAddr>> {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
     let known = |addresses: &[IpAddr]| {
         let port: u16 = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no port"))?;
