@@ -66,6 +66,7 @@ mod tests {
             ("/entrypoint /path/x.yml", Some("/path/x.yml")),
             ("/entrypoint", None),
             ("registry serve /x.yml", Some("/x.yml")),
+            ("/entrypoint serve --as-root /x.yml", Some("/x.yml")),
             ("breakwater health --config /y.yml", None),
             ("/sbin/docker-init -- /entrypoint /x.yml", None),
             ("/lib/systemd/systemd serve /x.yml", None),

@@ -11,6 +11,8 @@ mod control;
 mod health;
 mod listen;
 mod lock;
+mod owner;
+mod privileges;
 mod secret;
 
 use std::io;
@@ -31,6 +33,7 @@ pub use self::control::{Reply, Request, ask};
 pub use self::health::health;
 use self::listen::Listeners;
 use self::lock::Lock;
+pub use self::owner::RootStart;
 use crate::auth::Authenticator;
 use crate::blocking;
 use crate::config::{Loaded, Severity};
@@ -40,8 +43,8 @@ use crate::storage::Filesystem;
 use crate::telemetry::{self, AccessLog, AuditLog, LineWriter};
 use crate::tls::Certificate;
 
-/// Serves until a signal ends it.
-pub fn run(loaded: Loaded) -> Result<()> {
+/// Serves until a signal ends it. To be called while there is one thread: as whom the server runs is settled here.
+pub fn run(loaded: Loaded, root_start: RootStart) -> Result<()> {
     telemetry::start(&loaded.config.telemetry);
     for notice in &loaded.warnings {
         match notice.severity {
@@ -49,6 +52,7 @@ pub fn run(loaded: Loaded) -> Result<()> {
             Severity::Info => info!("{}", notice.message),
         }
     }
+    owner::settle(&loaded, root_start)?;
     actix_web::rt::System::new().block_on(async {
         let server = Server::start(loaded).await?;
         server.until_signalled().await
