@@ -46,7 +46,7 @@ fn directed(client: ClientBuilder, listen: &Listen) -> Result<(ClientBuilder, St
 }
 
 /// Where a socket is reached from its own machine: one that listens everywhere, at loopback.
-fn within_reach(address: SocketAddr) -> Vec<SocketAddr> {
+pub(super) fn within_reach(address: SocketAddr) -> Vec<SocketAddr> {
     let port = address.port();
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => vec![(Ipv4Addr::LOCALHOST, port).into()],

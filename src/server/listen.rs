@@ -1,4 +1,4 @@
-//! Where connections come from: the sockets of `http.addr`.
+//! Where connections come from: a socket that systemd has opened, else those of `http.addr`.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
@@ -6,8 +6,11 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use listenfd::ListenFd;
 
+use super::health::within_reach;
+use super::supervisor::Door;
 use crate::config::Listen;
 
 /// Sockets that listen.
@@ -17,11 +20,37 @@ pub(super) enum Listeners {
 }
 
 impl Listeners {
+    /// The socket that a service manager has passed to this process, if it has: one, of TCP or in the file system. It changes the
+    /// environment, so there must be no other thread yet.
+    pub(super) fn inherited() -> Result<Option<Self>> {
+        let mut passed = ListenFd::from_env();
+        match passed.len() {
+            0 => return Ok(None),
+            1 => {}
+            many => bail!("{many} sockets were passed in LISTEN_FDS, and the registry takes one; keep one Listen line in its socket unit"),
+        }
+        // A socket of another kind is an error here, and is left for the second try.
+        if let Ok(Some(listener)) = passed.take_tcp_listener(0) {
+            return Ok(Some(Self::Tcp(vec![listener])));
+        }
+        let listener =
+            passed.take_unix_listener(0).context("what was passed in LISTEN_FDS is no stream socket, of TCP or in the file system")?;
+        Ok(listener.map(Self::Unix))
+    }
+
     /// Opens the sockets of a configuration.
     pub(super) fn open(listen: &Listen) -> Result<Self> {
         match listen {
             Listen::Tcp(address) => bind(address).map(Self::Tcp),
             Listen::Unix(path) => bind_unix(path).map(Self::Unix),
+        }
+    }
+
+    /// How the server reaches itself.
+    pub(super) fn doors(&self) -> io::Result<Vec<Door>> {
+        match self {
+            Self::Tcp(listeners) => listeners.iter().map(|listener| Ok(Door::Tcp(within_reach(listener.local_addr()?)))).collect(),
+            Self::Unix(listener) => Ok(listener.local_addr()?.as_pathname().map(|path| Door::Unix(path.to_owned())).into_iter().collect()),
         }
     }
 }

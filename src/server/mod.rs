@@ -14,6 +14,7 @@ mod lock;
 mod owner;
 mod privileges;
 mod secret;
+mod supervisor;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use actix_server::ServerHandle;
 use actix_web::web::Data;
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use self::accept::Connections;
@@ -34,6 +36,7 @@ pub use self::health::health;
 use self::listen::Listeners;
 use self::lock::Lock;
 pub use self::owner::RootStart;
+use self::supervisor::Door;
 use crate::auth::Authenticator;
 use crate::blocking;
 use crate::config::{Loaded, Severity};
@@ -52,9 +55,10 @@ pub fn run(loaded: Loaded, root_start: RootStart) -> Result<()> {
             Severity::Info => info!("{}", notice.message),
         }
     }
+    let inherited = Listeners::inherited()?;
     owner::settle(&loaded, root_start)?;
     actix_web::rt::System::new().block_on(async {
-        let server = Server::start(loaded).await?;
+        let server = Server::open(loaded, inherited).await?;
         server.until_signalled().await
     })
 }
@@ -64,6 +68,7 @@ pub struct Server {
     handle: ServerHandle,
     serving: tokio::task::JoinHandle<io::Result<()>>,
     addresses: Vec<SocketAddr>,
+    doors: Vec<Door>,
     background: Background,
     drain_timeout: Duration,
     logs: Logs,
@@ -79,6 +84,11 @@ struct Logs {
 impl Server {
     /// Opens everything a configuration names, binds, and serves.
     pub async fn start(loaded: Loaded) -> Result<Self> {
+        Self::open(loaded, None).await
+    }
+
+    /// The same, on a socket that is there already, if one is.
+    async fn open(loaded: Loaded, inherited: Option<Listeners>) -> Result<Self> {
         let Loaded { mut config, source, .. } = loaded;
         let lock = Lock::take(&config.state, &config.storage.root_directory).await?;
         let secret = match config.http.secret.take() {
@@ -114,7 +124,12 @@ impl Server {
         let stopping = builder.graceful_shutdown_signal();
         let connections = Connections::new(state, certificate.clone(), &config.connections, stopping);
         let mut addresses = Vec::new();
-        match Listeners::open(&config.listen)? {
+        let listeners = match inherited {
+            Some(listeners) => listeners,
+            None => Listeners::open(&config.listen)?,
+        };
+        let doors = listeners.doors()?;
+        match listeners {
             Listeners::Tcp(listeners) => {
                 for listener in listeners {
                     addresses.push(listener.local_addr()?);
@@ -129,7 +144,7 @@ impl Server {
         let configured = Configured::new(source, &config.auth);
         let background = Background::start(registry, authenticator, certificate, configured, control);
         info!(addresses = ?addresses, "the registry serves");
-        Ok(Self { handle, serving, addresses, background, drain_timeout: config.drain_timeout, logs, _lock: lock })
+        Ok(Self { handle, serving, addresses, doors, background, drain_timeout: config.drain_timeout, logs, _lock: lock })
     }
 
     /// The TCP addresses it listens on.
@@ -159,14 +174,21 @@ impl Server {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
+        supervisor::ready().await;
+        let _alive = AbortOnDropHandle::new(actix_web::rt::spawn(supervisor::keep_alive(self.doors.clone(), workers())));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => self.background.reload().await,
+                _ = hang_up.recv() => {
+                    supervisor::reloading().await;
+                    self.background.reload().await;
+                    supervisor::ready().await;
+                }
                 ended = &mut self.serving => return ended.context("the server task ended early")?.context("the server failed"),
             }
         }
+        supervisor::stopping().await;
         info!(drain.timeout_s = self.drain_timeout.as_secs(), "the registry stops");
         self.stop().await
     }
