@@ -22,8 +22,7 @@ pub fn health(config: &Config) -> Result<()> {
     let client = client.build().context("no client can be made")?;
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(client.get(format!("{scheme}://{authority}/readyz")).send());
-    match answer {
+    match runtime.block_on(async { client.get(format!("{scheme}://{authority}/readyz")).send().await }) {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => bail!("the registry answers, but cannot serve: {} from /readyz", answer.status()),
         Err(error) if wants_certificate(&error) => Ok(()),
