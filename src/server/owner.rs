@@ -73,11 +73,9 @@ pub(super) fn settle(loaded: &Loaded, start: RootStart) -> Result<()> {
     let kept = privileges::give_up_all_but(if hidden.is_empty() { privileges::Need::Ports } else { privileges::Need::PortsAndFiles })?;
     if !hidden.is_empty() {
         let names = hidden.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
-        let Some(kept) = kept else { bail!("{owner} may not read {names}; let it: chown {} {names}", owner.user) };
-        warn!(
-            "{owner} may not read {names}: the registry keeps {kept} for that; to do without, let it read them: chown {} {names}",
-            owner.user
-        );
+        let remedy = format!("let the user {} read the files and pass through the directories", owner.user);
+        let Some(kept) = kept else { bail!("{owner} may not read {names}; {remedy}") };
+        warn!("{owner} may not read {names}: the registry keeps {kept} for that; to do without, {remedy}");
     }
     info!(user.id = owner.user, group.id = owner.group, "the registry runs as the owner of its data");
     may_write(config, owner)
@@ -241,9 +239,9 @@ fn writable_below(top: &Path, names: &[&str], me: Owner) -> Result<()> {
         let path = if name.is_empty() { "." } else { name };
         if accessat(&handle, path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()) == Err(rustix::io::Errno::ACCESS)
         {
-            let of =
-                fs::metadata(top.join(name)).map_or_else(|_| String::new(), |of| format!(", which belongs to {}:{}", of.uid(), of.gid()));
-            bail!("{me} cannot write to {}{of}; give all of it away: chown -R {me} {}", top.join(name).display(), top.display());
+            let denied = if name.is_empty() { top.to_owned() } else { top.join(name) };
+            let of = fs::metadata(&denied).map_or_else(|_| String::new(), |of| format!(", which belongs to {}", owner_of(&of)));
+            bail!("{me} cannot write to {}{of}; give all of it away: chown -R {me} {}", denied.display(), top.display());
         }
     }
     Ok(())

@@ -67,18 +67,17 @@ async fn knock(door: &Door) -> io::Result<()> {
     }
 }
 
-/// Says what is neither HTTP nor TLS, and waits for what comes back: an error of either protocol, or the end of the connection where
-/// there is no seat for one more. The kernel takes connections for a server that hangs, but it does not answer for it.
+/// Ends its own half of the connection and waits for the server to end the other, which it does for a client that asks for nothing,
+/// and for one that finds no seat. The kernel takes connections for a server that hangs, but it does not end them.
 async fn answered(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
-    let spoken = stream.write_all(b"are you alive\r\n\r\n").await;
-    let heard = stream.read(&mut [0; 16]).await;
-    match spoken.and(heard) {
+    let ended = stream.shutdown().await;
+    match ended.and(stream.read(&mut [0; 16]).await) {
         Err(error) if !CLOSED.contains(&error.kind()) => Err(error),
         _ => Ok(()),
     }
 }
 
-const CLOSED: [io::ErrorKind; 2] = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+const CLOSED: [io::ErrorKind; 3] = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::NotConnected];
 
 async fn tell(what: impl FnOnce() -> io::Result<Vec<NotifyState<'static>>> + Send + 'static) {
     if let Err(error) = blocking::run(move || sd_notify::notify(&what()?)).await {

@@ -236,19 +236,20 @@ step "SIGTERM: what is in flight is finished, and it ends"
 serve --volume "$data:/var/lib/registry" "$IMAGE"
 location=$(curl -sS -X POST -o /dev/null -D - "http://$REGISTRY/v2/team/app/blobs/uploads/" | tr -d '\r' | sed -n 's/^location: //Ip')
 mkfifo "$WORK/body"
-start upload curl -sS -o /dev/null -w '%{http_code}\n' -X PATCH -T - "$location" <"$WORK/body"
+# shellcheck disable=SC2016  # the inner shell's
+start upload bash -c 'exec curl -sS -v -o /dev/null -H "Expect: 100-continue" -X PATCH -T - "$1" <"$2"' upload "$location" "$WORK/body"
 exec 9>"$WORK/body"
 printf 'one' >&9
-wait_for grep -q . <(docker top box)
+wait_for grep -q '100 Continue' "$WORK/upload.log"
 began=$SECONDS
-docker stop --time 25 box >"$WORK/stopped" &
+docker stop --time 25 box >"$WORK/stopped" 9>&- &
 stopping=$!
 wait_for refused . curl -sS "http://$REGISTRY/v2/"
 printf 'two' >&9
 exec 9>&-
 wait "${PIDS[upload]}"
 wait "$stopping"
-grep -q 202 "$WORK/upload.log"
+grep -q "HTTP/1.1 202" "$WORK/upload.log"
 [ $((SECONDS - began)) -lt 20 ]
 same "$(docker inspect --format '{{.State.ExitCode}}' box)" 0
 ok docker rm --force --volumes box
