@@ -18,13 +18,11 @@ read_page() {
     done
 }
 
-# The commands of a section. What differs here from the page is put in by a sed script, which must find something to change.
+# The commands of a section, with what differs here put in by a sed script.
 commands() {
-    local file=$WORK/page/$1.sh changed
+    local file=$WORK/page/$1.sh
     [ -s "$file" ] || { echo "no commands below: $1" >&2; return 1; }
-    changed=$(sed -E "${2:-}" "$file")
-    [ -z "${2:-}" ] || [ "$changed" != "$(cat "$file")" ] || { echo "nothing to change below: $1" >&2; return 1; }
-    printf '%s\n' "$changed"
+    sed -E "${2:-}" "$file"
 }
 
 # Says that a section's commands have been run.

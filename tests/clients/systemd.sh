@@ -2,7 +2,7 @@
 # What systemd is told and what it passes on; then the unit and its page, in a systemd that boots on a copy of this machine.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$HERE/page.bash"
-needs systemd-socket-activate systemd-analyze systemd-nspawn unshare python3 curl openssl setpriv
+needs systemd-socket-activate systemd-analyze systemd-nspawn nsenter pgrep python3 curl openssl
 needs_root "systemd"
 
 make_certificate
