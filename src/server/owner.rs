@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::privileges::{self, Owner, ROOT};
 use crate::auth::{OidcKeys, Options};
 use crate::config::{Config, Loaded};
+use crate::telemetry::AuditOutput;
 
 /// What a server that root starts does about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,9 @@ pub(super) fn settle(loaded: &Loaded, start: RootStart) -> Result<()> {
     };
     for directory in [root, &config.state] {
         hand_over(directory, owner).with_context(|| format!("{} cannot be given to {owner}", directory.display()))?;
+    }
+    if let AuditOutput::File(path) = &config.telemetry.audit {
+        hand_over_log(path, owner).with_context(|| format!("log.audit.output: {} cannot be given to {owner}", path.display()))?;
     }
     privileges::become_owner(owner).with_context(|| {
         format!("root cannot become {owner}, the owner of {}; start it as that user, or with `serve --as-root`", root.display())
@@ -168,6 +172,15 @@ fn hand_over(directory: &Path, owner: Owner) -> io::Result<()> {
         }
     }
     fchown(File::open(directory)?, Some(owner.user), Some(owner.group))
+}
+
+/// Makes a log that is missing, and gives it away when it is root's. Never what a link leads to: others may have made it.
+fn hand_over_log(path: &Path, owner: Owner) -> io::Result<()> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let log = OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)?;
+    let metadata = log.metadata()?;
+    let is_ours_to_give = metadata.is_file() && metadata.nlink() == 1 && metadata.uid() == 0;
+    if is_ours_to_give { fchown(log, Some(owner.user), Some(owner.group)) } else { Ok(()) }
 }
 
 /// What the configuration names and this user cannot reach: files, and directories on the way to the data.

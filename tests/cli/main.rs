@@ -1,5 +1,6 @@
 //! The built binary as a user runs it: exit codes and messages.
 
+mod health;
 mod names;
 
 use std::io::Write;
