@@ -80,12 +80,22 @@ pub struct PasswordHash(String);
 impl PasswordHash {
     /// Hashes a password, which takes a while by design.
     pub fn of(password: &str) -> Result<Self, EntryFault> {
+        Self::of_cost(password, DEFAULT_COST)
+    }
+
+    /// Hashes a password at another cost than the usual one.
+    pub fn of_cost(password: &str, cost: u32) -> Result<Self, EntryFault> {
         match password {
             _ if password.is_empty() => Err(EntryFault::PasswordEmpty),
             _ if password.contains('\0') => Err(EntryFault::PasswordWithZero),
             _ if password.len() > LONGEST_PASSWORD => Err(EntryFault::PasswordTooLong(password.len())),
-            _ => entries::hash(password, DEFAULT_COST).map(Self).map_err(|_| EntryFault::Hash),
+            _ => entries::hash(password, cost).map(Self).map_err(|_| EntryFault::Hash),
         }
+    }
+
+    /// The hash as it stands in the file.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -121,9 +131,14 @@ impl PasswordFile {
     /// Reads a file, or begins an empty one.
     pub fn open_or_new(path: &Path) -> io::Result<Self> {
         match Self::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self { path: path.to_owned(), lines: Vec::new() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::empty(path)),
             other => other,
         }
+    }
+
+    /// Begins an empty file, whatever lies there.
+    pub fn empty(path: &Path) -> Self {
+        Self { path: path.to_owned(), lines: Vec::new() }
     }
 
     /// The users, in the order of their lines.

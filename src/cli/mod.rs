@@ -7,7 +7,11 @@ mod access;
 mod check_config;
 mod dev;
 mod development_certificate;
+mod garbage_collect;
+mod health;
+mod htpasswd;
 mod man;
+mod names;
 mod serve;
 mod token;
 mod user;
@@ -17,9 +21,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use self::names::{Call, Program};
 use crate::auth::{HtpasswdOptions, Options};
 use crate::config;
 
@@ -49,6 +54,10 @@ struct Arguments {
 enum Verb {
     /// Run the registry.
     Serve(serve::Arguments),
+    /// Ask the registry of a configuration whether it can serve.
+    Health(health::Arguments),
+    /// Delete what nothing refers to: not there yet.
+    GarbageCollect(garbage_collect::Arguments),
     /// Check a configuration, and find rules that can never match.
     CheckConfig(check_config::Arguments),
     /// Edit a password file.
@@ -75,16 +84,39 @@ enum Outcome {
     Denied,
 }
 
-/// Runs the verb that the arguments name; the first argument is the program's name.
+/// The words between the name and the version that `registry --version` prints.
+const PACKAGE_VERSION: &str = concat!("breakwater v", env!("CARGO_PKG_VERSION"));
+
+/// Runs what the arguments ask for; the first argument is the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let verb = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments.verb,
-        Err(answer) => {
-            // Help and version come this way too. Nobody is left to be told that printing failed.
-            let _ = answer.print();
-            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
-        }
+    let call = names::understand(arguments);
+    let outcome = match call.program {
+        Program::Htpasswd => htpasswd(call.arguments),
+        Program::Breakwater | Program::Registry => parsed(call).map(carry_out),
     };
+    outcome.unwrap_or_else(|answer| {
+        // Help and version come this way too. Nobody is left to be told that printing failed.
+        let _ = answer.print();
+        ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2))
+    })
+}
+
+/// The verb that a command line names. As `registry` it is the same one, with the stock program's answers to `--version` and to
+/// nothing.
+fn parsed(call: Call) -> Result<Verb, clap::Error> {
+    let (mut command, mut arguments) = (Arguments::command(), call.arguments);
+    if call.program == Program::Registry {
+        command = command.name("registry").bin_name("registry").version(PACKAGE_VERSION);
+        if arguments.is_empty() {
+            arguments.push("help".into());
+        }
+    }
+    let name = OsString::from(command.get_name());
+    let mut matches = command.try_get_matches_from_mut(std::iter::once(name).chain(arguments))?;
+    Ok(Arguments::from_arg_matches_mut(&mut matches)?.verb)
+}
+
+fn carry_out(verb: Verb) -> ExitCode {
     match perform(verb) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Denied) => ExitCode::FAILURE,
@@ -95,9 +127,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+fn htpasswd(arguments: Vec<OsString>) -> Result<ExitCode, clap::Error> {
+    let arguments = htpasswd::Arguments::try_parse_from(std::iter::once("htpasswd".into()).chain(arguments))?;
+    match htpasswd::run(arguments) {
+        Ok(code) => Ok(ExitCode::from(code)),
+        Err(htpasswd::Failure::Usage(text)) => Err(htpasswd::Arguments::command().error(clap::error::ErrorKind::WrongNumberOfValues, text)),
+        Err(htpasswd::Failure::Other(error)) => {
+            let _ = writeln!(std::io::stderr(), "htpasswd: {error:#}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
 fn perform(verb: Verb) -> anyhow::Result<Outcome> {
     match verb {
         Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Health(arguments) => health::run(arguments),
+        Verb::GarbageCollect(arguments) => garbage_collect::run(&arguments),
         Verb::CheckConfig(arguments) => check_config::run(arguments),
         Verb::User(arguments) => user::run(arguments),
         Verb::Access(arguments) => access::run(arguments),

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{Outcome, dev};
 use crate::config;
+use crate::server::RootStart;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,6 +32,9 @@ pub(super) struct Arguments {
     /// With --dev: the address to listen on, for this run.
     #[arg(long, value_name = "HOST:PORT", requires = "dev", value_parser = address)]
     addr: Option<String>,
+    /// Started as root, stay root: do not become the owner of the data root.
+    #[arg(long)]
+    as_root: bool,
 }
 
 fn address(text: &str) -> Result<String, String> {
@@ -44,6 +48,13 @@ const TAKEN_DEV: &str = "another program has that address; choose another port w
      Receiver sits on port 5000; the system's settings switch it off)";
 const TAKEN: &str = "another program has that address; choose another with `http.addr` in the configuration, or with REGISTRY_HTTP_ADDR";
 
+impl Arguments {
+    /// The file that is named.
+    pub(super) fn config(self) -> Option<PathBuf> {
+        self.config
+    }
+}
+
 /// Serves until a signal ends it.
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let (loaded, taken) = if arguments.dev {
@@ -52,7 +63,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         let path = config::default_path(arguments.config, super::environment())?;
         (config::load(&path, super::environment())?, TAKEN)
     };
-    match crate::server::run(loaded) {
+    // What --dev makes is for whoever called it.
+    let root_start = if arguments.as_root || arguments.dev { RootStart::Stay } else { RootStart::BecomeOwner };
+    match crate::server::run(loaded, root_start) {
         Err(error) if is_address_in_use(&error) => Err(error.context(taken)),
         other => other.map(|()| Outcome::Done),
     }

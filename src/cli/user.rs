@@ -125,8 +125,9 @@ fn verify(credentials: &Credentials) -> anyhow::Result<Outcome> {
     }
 }
 
+/// How often a password is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+pub(super) enum Asked {
     Once,
     Twice,
 }
@@ -134,19 +135,31 @@ enum Asked {
 impl Credentials {
     fn password(&self, asked: Asked) -> anyhow::Result<Zeroizing<String>> {
         if self.password_stdin {
-            let mut text = Zeroizing::new(String::new());
-            std::io::stdin().take(LONGEST_INPUT).read_to_string(&mut text).context("cannot read the password from standard input")?;
-            let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-            return Ok(Zeroizing::new(line.to_owned()));
+            return first_line();
         }
-        let ask = |prompt: &str| rpassword::prompt_password(prompt).context("there is no terminal to ask at; use --password-stdin");
-        let password = Zeroizing::new(ask(&format!("Password of {}: ", self.name))?);
-        if asked == Asked::Twice && *Zeroizing::new(ask("The same again: ")?) != *password {
-            bail!("the two passwords differ; nothing was changed");
-        }
-        Ok(password)
+        ask([&format!("Password of {}: ", self.name), "The same again: "], asked)
     }
 }
+
+/// The first line of standard input.
+pub(super) fn first_line() -> anyhow::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    std::io::stdin().take(LONGEST_INPUT).read_to_string(&mut text).context("cannot read the password from standard input")?;
+    let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    Ok(Zeroizing::new(line.to_owned()))
+}
+
+/// Asks at the terminal, with the first prompt and then with the second.
+pub(super) fn ask(prompts: [&str; 2], asked: Asked) -> anyhow::Result<Zeroizing<String>> {
+    let ask = |prompt: &str| rpassword::prompt_password(prompt).context(NO_TERMINAL);
+    let password = Zeroizing::new(ask(prompts[0])?);
+    if asked == Asked::Twice && *Zeroizing::new(ask(prompts[1])?) != *password {
+        bail!("the two passwords differ; nothing was changed");
+    }
+    Ok(password)
+}
+
+const NO_TERMINAL: &str = "there is no terminal to ask at; pass the password by standard input (user add: --password-stdin; htpasswd: -i)";
 
 fn cannot(verb: &str, path: &Path) -> String {
     format!("cannot {verb} {}", path.display())

@@ -53,7 +53,7 @@ pub struct Notice {
 pub enum Error {
     /// No file was named, and none lies at the usual places.
     #[error(
-        "no configuration file: name one as an argument or in REGISTRY_CONFIGURATION_PATH, or put it at {}",
+        "configuration path unspecified: name a file as an argument or in REGISTRY_CONFIGURATION_PATH, or put it at {}",
         super::DEFAULT_PATHS.join(" or ")
     )]
     NoPath,

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::configured::Configured;
 use super::parts::Parts;
-use super::{control, health};
+use super::{checks, control};
 use crate::auth::Authenticator;
 use crate::config::HealthCheck;
 use crate::registry::{PurgeEffect, Registry, UploadPurging};
@@ -56,7 +56,7 @@ impl Background {
             background.spawn(purge(Arc::clone(&parts.registry), Arc::clone(&parts.outlets.metrics), rules));
         }
         for check in checks {
-            background.spawn(health::watch(check, Arc::clone(&parts.registry), Arc::clone(&parts.health)));
+            background.spawn(checks::watch(check, Arc::clone(&parts.registry), Arc::clone(&parts.health)));
         }
         background
     }

@@ -6,27 +6,30 @@
 mod accept;
 mod background;
 mod challenges;
+mod checks;
 mod clocked;
 mod configured;
 mod control;
 mod health;
+mod listen;
 mod lock;
+mod owner;
 mod parts;
+mod privileges;
 mod secret;
+mod supervisor;
 mod timed_storage;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
-use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actix_server::ServerHandle;
+use actix_server::{ServerBuilder, ServerHandle};
 use actix_web::web::Data;
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use self::accept::Connections;
@@ -34,14 +37,21 @@ use self::background::Background;
 use self::challenges::Challenges;
 use self::configured::Configured;
 pub use self::control::{Reply, Request, ask};
+pub use self::health::health;
+use self::listen::Listeners;
 use self::lock::Lock;
+pub use self::owner::RootStart;
 use self::parts::Parts;
+use self::supervisor::Door;
 use crate::blocking;
-use crate::config::{Listen, Loaded, Severity};
+use crate::config::{Config, Loaded, Severity};
+use crate::http::AppState;
 use crate::telemetry::{self, Outlets};
 
-/// Serves until a signal ends it.
-pub fn run(loaded: Loaded) -> Result<()> {
+/// Serves until a signal ends it. To be called while there is one thread: as whom the server runs is settled here.
+pub fn run(loaded: Loaded, root_start: RootStart) -> Result<()> {
+    let inherited = Listeners::inherited()?;
+    telemetry::with_log(&loaded.config.telemetry, || owner::settle(&loaded, root_start))?;
     let _telemetry = telemetry::start(&loaded.config.telemetry, env!("CARGO_PKG_VERSION"));
     for notice in &loaded.warnings {
         match notice.severity {
@@ -50,7 +60,7 @@ pub fn run(loaded: Loaded) -> Result<()> {
         }
     }
     actix_web::rt::System::new().block_on(async {
-        let server = Server::start(loaded).await?;
+        let server = Server::open(loaded, inherited).await?;
         server.until_signalled().await
     })
 }
@@ -61,6 +71,7 @@ pub struct Server {
     serving: tokio::task::JoinHandle<io::Result<()>>,
     addresses: Vec<SocketAddr>,
     debug_addresses: Vec<SocketAddr>,
+    doors: Vec<Door>,
     background: Background,
     drain_timeout: Duration,
     outlets: Outlets,
@@ -70,59 +81,38 @@ pub struct Server {
 impl Server {
     /// Opens everything a configuration names, binds, and serves.
     pub async fn start(loaded: Loaded) -> Result<Self> {
+        Self::open(loaded, None).await
+    }
+
+    /// The same, on a socket that is there already, if one is.
+    async fn open(loaded: Loaded, inherited: Option<Listeners>) -> Result<Self> {
         let Loaded { mut config, source, .. } = loaded;
         let lock = Lock::take(&config.state, &config.storage.root_directory).await?;
-        let public = config.http.host.clone();
         let parts = Parts::open(&mut config).await?;
         let state = Data::new(parts.state(&config)?);
         // Before anybody can connect: who sees the server serve can also ask it.
         let control = control::open(&config.state).await;
-        let mut builder = actix_server::Server::build()
-            .disable_signals()
-            .workers(workers())
-            .worker_max_blocking_threads(BLOCKING_THREADS)
-            .shutdown_timeout(config.drain_timeout.as_secs());
-        let stopping = builder.graceful_shutdown_signal();
-        let mut debug_addresses = Vec::new();
-        if let Some(debug) = &config.debug {
-            for listener in bind("http.debug.addr", &debug.address)? {
-                debug_addresses.push(listener.local_addr()?);
-                builder = builder.listen("debug", listener, accept::debug_factory(&state, debug, config.connections.timeouts))?;
-            }
-        }
-        let connections = Connections::new(state, &parts, &config.connections, stopping);
-        let mut addresses = Vec::new();
-        match &config.listen {
-            Listen::Tcp(address) => {
-                for listener in bind("http.addr", address)? {
-                    let bound = listener.local_addr()?;
-                    addresses.push(bound);
-                    builder = builder.listen("tcp", listener, connections.factory())?;
-                }
-            }
-            Listen::Unix(path) => {
-                builder = builder.listen_uds("unix", bind_unix(path)?, connections.factory())?;
-            }
-        }
-        if let Some(certificate) = &parts.certificate
-            && let Some(address) = certificate.acme().and_then(|acme| acme.http())
-        {
-            let port = addresses.first().map_or(443, SocketAddr::port);
-            let challenges = Challenges::new(Arc::clone(certificate), public.as_deref(), port);
-            for listener in bind("http.tls.letsencrypt.http", address)? {
-                info!(address = %listener.local_addr()?, "the ACME server is answered here, and others are sent to https");
-                builder = builder.listen("http-01", listener, connections.challenge_factory(challenges.clone()))?;
-            }
-        }
-        let server = builder.run();
+        let entrance = Entrance::open(&config, inherited, &parts, state)?;
+        let server = entrance.builder.run();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
         let configured = Configured::new(source, &config.auth);
         parts.outlets.metrics.started(SystemTime::now());
         let outlets = parts.outlets.clone();
         let background = Background::start(parts, configured, control, config.health);
+        let Entrance { addresses, debug_addresses, doors, .. } = entrance;
         info!(addresses = ?addresses, "the registry serves");
-        Ok(Self { handle, serving, addresses, debug_addresses, background, drain_timeout: config.drain_timeout, outlets, _lock: lock })
+        Ok(Self {
+            handle,
+            serving,
+            addresses,
+            debug_addresses,
+            doors,
+            background,
+            drain_timeout: config.drain_timeout,
+            outlets,
+            _lock: lock,
+        })
     }
 
     /// The TCP addresses it listens on.
@@ -153,14 +143,21 @@ impl Server {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
+        supervisor::ready().await;
+        let _alive = AbortOnDropHandle::new(actix_web::rt::spawn(supervisor::keep_alive(self.doors.clone(), workers())));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => self.background.reload().await,
+                _ = hang_up.recv() => {
+                    supervisor::reloading().await;
+                    self.background.reload().await;
+                    supervisor::ready().await;
+                }
                 ended = &mut self.serving => return ended.context("the server task ended early")?.context("the server failed"),
             }
         }
+        supervisor::stopping().await;
         info!(drain.timeout_s = self.drain_timeout.as_secs(), "the registry stops");
         self.stop().await
     }
@@ -173,52 +170,60 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Every address that a name stands for; for `localhost` both families of loopback, whatever the host's own table says.
-fn bind(key: &str, address: &str) -> Result<Vec<TcpListener>> {
-    let wanted = addresses(address).with_context(|| format!("{key}: {address} names no address"))?;
-    let mut listeners: Vec<TcpListener> = Vec::new();
-    for mut one in wanted {
-        // With port 0 the second family gets the port that the first one got.
-        if let (0, Some(first)) = (one.port(), listeners.first()) {
-            one.set_port(first.local_addr()?.port());
-        }
-        match TcpListener::bind(one) {
-            Ok(listener) => listeners.push(listener),
-            // A host without IPv6 still has the other family.
-            Err(error) if lacks_family(&error) && !listeners.is_empty() => {}
-            Err(error) if lacks_family(&error) && one.ip() == Ipv6Addr::UNSPECIFIED => {
-                listeners.push(TcpListener::bind((Ipv4Addr::UNSPECIFIED, one.port()))?);
+/// Every socket, with what becomes of its connections.
+struct Entrance {
+    builder: ServerBuilder,
+    addresses: Vec<SocketAddr>,
+    debug_addresses: Vec<SocketAddr>,
+    doors: Vec<Door>,
+}
+
+impl Entrance {
+    fn open(config: &Config, inherited: Option<Listeners>, parts: &Parts, state: Data<AppState>) -> Result<Self> {
+        let builder = actix_server::Server::build()
+            .disable_signals()
+            .workers(workers())
+            .worker_max_blocking_threads(BLOCKING_THREADS)
+            .shutdown_timeout(config.drain_timeout.as_secs());
+        let stopping = builder.graceful_shutdown_signal();
+        let mut entrance = Self { builder, addresses: Vec::new(), debug_addresses: Vec::new(), doors: Vec::new() };
+        if let Some(debug) = &config.debug {
+            for listener in listen::bind("http.debug.addr", &debug.address)? {
+                entrance.debug_addresses.push(listener.local_addr()?);
+                let factory = accept::debug_factory(&state, debug, config.connections.timeouts);
+                entrance.builder = entrance.builder.listen("debug", listener, factory)?;
             }
-            Err(error) => return Err(error).with_context(|| format!("{key}: cannot listen on {one}")),
         }
+        let connections = Connections::new(state, parts, &config.connections, stopping);
+        let listeners = match inherited {
+            Some(listeners) => listeners,
+            None => Listeners::open(&config.listen)?,
+        };
+        entrance.doors = listeners.doors()?;
+        match listeners {
+            Listeners::Tcp(listeners) => {
+                for listener in listeners {
+                    entrance.addresses.push(listener.local_addr()?);
+                    entrance.builder = entrance.builder.listen("tcp", listener, connections.factory())?;
+                }
+            }
+            Listeners::Unix(listener) => entrance.builder = entrance.builder.listen_uds("unix", listener, connections.factory())?,
+        }
+        entrance.answer_challenges(config, parts, &connections)
     }
-    anyhow::ensure!(!listeners.is_empty(), "{key}: {address} names no address");
-    Ok(listeners)
-}
 
-fn addresses(address: &str) -> io::Result<Vec<SocketAddr>> {
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-    let known = |addresses: &[IpAddr]| {
-        let port: u16 = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no port"))?;
-        Ok(addresses.iter().map(|address| SocketAddr::new(*address, port)).collect())
-    };
-    match host {
-        "localhost" => known(&[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
-        // As Go has it, no host means every address.
-        "" => known(&[Ipv6Addr::UNSPECIFIED.into()]),
-        _ => Ok(address.to_socket_addrs()?.collect()),
+    /// Opens the second listener of ACME, where one is configured.
+    fn answer_challenges(mut self, config: &Config, parts: &Parts, connections: &Connections) -> Result<Self> {
+        if let Some(certificate) = &parts.certificate
+            && let Some(address) = certificate.acme().and_then(|acme| acme.http())
+        {
+            let port = self.addresses.first().map_or(443, SocketAddr::port);
+            let challenges = Challenges::new(Arc::clone(certificate), config.http.host.as_deref(), port);
+            for listener in listen::bind("http.tls.letsencrypt.http", address)? {
+                info!(address = %listener.local_addr()?, "the ACME server is answered here, and others are sent to https");
+                self.builder = self.builder.listen("http-01", listener, connections.challenge_factory(challenges.clone()))?;
+            }
+        }
+        Ok(self)
     }
-}
-
-fn lacks_family(error: &io::Error) -> bool {
-    const EAFNOSUPPORT: i32 = 97;
-    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
-}
-
-fn bind_unix(path: &Path) -> Result<UnixListener> {
-    // Only a socket that an earlier server left is cleared away.
-    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
-        std::fs::remove_file(path).with_context(|| format!("http.addr: {} is in the way", path.display()))?;
-    }
-    UnixListener::bind(path).with_context(|| format!("http.addr: cannot listen on {}", path.display()))
 }

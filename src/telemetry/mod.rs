@@ -94,6 +94,11 @@ pub struct Started {
     _traces: Option<traces::Sender>,
 }
 
+/// Runs something that logs before anything else may start: traces bring threads, and the process may be about to become somebody else.
+pub fn with_log<T>(options: &Options, work: impl FnOnce() -> T) -> T {
+    tracing::subscriber::with_default(subscriber(options, io::stderr, None), work)
+}
+
 /// Starts the application log, and traces. Called once, by the program and before any runtime; a second call changes nothing.
 pub fn start(options: &Options, version: &'static str) -> Started {
     let sender = (options.traces == Traces::Otlp).then(|| traces::Sender::start(version));

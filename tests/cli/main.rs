@@ -1,20 +1,21 @@
 //! The built binary as a user runs it: exit codes and messages.
 
+mod health;
+mod names;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// Runs the binary in a directory, with a text on standard input and no variables of the registry.
 fn run(directory: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_breakwater"))
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary was built for this test");
+    feed(Command::new(env!("CARGO_BIN_EXE_breakwater")).args(arguments).current_dir(directory).env_clear(), input)
+}
+
+/// Runs a command to its end, with a text on standard input.
+fn feed(command: &mut Command, input: &str) -> Output {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary was built for this test");
     // A program that refuses its arguments does not read; that is no failure of the test.
     let _ = child.stdin.take().expect("a pipe was asked for").write_all(input.as_bytes());
     child.wait_with_output().expect("a child of ours can be waited for")
