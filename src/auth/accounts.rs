@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
-use super::HtpasswdOptions;
 use super::claims::{Bearer, Verified};
 use super::defence::Defence;
 use super::error::{Error, TokenFault};
@@ -17,6 +16,7 @@ use super::oidc::{Issuers, Refusal, looks_like_token};
 use super::policy::{self, Subject};
 use super::rules::Rules;
 use super::scope::Scope;
+use super::{HtpasswdOptions, LoginLimits};
 
 /// Everybody who can log in.
 pub(super) struct Accounts {
@@ -173,6 +173,11 @@ impl Accounts {
         let (rules, ceiling) = (self.rules.load(), account.robot.as_ref().map(|robot| robot.ceiling()));
         let subject = Subject { identity: &account.identity, source: visit.source, ceiling: ceiling.as_deref() };
         asked.iter().filter_map(|asked| policy::grant(&rules, subject, asked)).collect()
+    }
+
+    /// Puts other limits of wrong passwords in the place of the old ones.
+    pub(super) fn set_login_limits(&self, limits: LoginLimits) {
+        self.defence.set_limits(limits);
     }
 
     /// Puts other rules in the place of the old ones, for requests that come from now on.

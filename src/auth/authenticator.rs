@@ -12,7 +12,7 @@ use super::foreign::ForeignTokens;
 use super::identity::{Caller, Identity, Proof, Rights, Visit};
 use super::rules::Rules;
 use super::token::TokenService;
-use super::{HtpasswdOptions, Options, TokenRealm};
+use super::{HtpasswdOptions, LoginLimits, Options, TokenRealm};
 
 /// Says who asks, and how to ask who does not say.
 pub struct Authenticator {
@@ -99,6 +99,13 @@ impl Authenticator {
                 tracing::warn!("a rule speaks of anonymous callers, for whom the token service must be on: restart the registry");
             }
             own.accounts.set_rules(rules);
+        }
+    }
+
+    /// Puts other limits of wrong passwords in the place of the old ones.
+    pub fn set_login_limits(&self, limits: LoginLimits) {
+        if let Mode::Own(own) = &self.mode {
+            own.accounts.set_login_limits(limits);
         }
     }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::StateInformationMiddleware;
@@ -43,7 +44,7 @@ impl Default for LoginLimits {
 
 /// The counters.
 pub(super) struct Defence<C: Clock = MonotonicClock> {
-    limits: LoginLimits,
+    limits: ArcSwap<LoginLimits>,
     clock: C,
     counters: moka::sync::Cache<Key, Arc<Counter<C>>>,
     /// How often passwords came from a network of late, whether or not there was time to compare them.
@@ -81,12 +82,12 @@ where
         let counters = moka::sync::Cache::builder().max_capacity(COUNTERS).time_to_idle(forgotten.min(LONGEST_MEMORY)).build();
         let tries = moka::sync::Cache::builder().max_capacity(COUNTERS).time_to_idle(RECENTLY).build();
         let familiar = moka::sync::Cache::builder().max_capacity(COUNTERS).time_to_live(LONGEST_MEMORY).build();
-        Self { limits, clock, counters, tries, familiar }
+        Self { limits: ArcSwap::from_pointee(limits), clock, counters, tries, familiar }
     }
 
     /// How long passwords of this user from this address are not compared any more; `None`: they are.
     pub(super) fn closed_for(&self, source: Source, user: &str) -> Option<Duration> {
-        if source.is_in(&self.limits.exempt) {
+        if source.is_in(&self.limits.load().exempt) {
             return None;
         }
         let now = self.clock.now();
@@ -98,7 +99,7 @@ where
     /// the others by how often they have tried of late.
     pub(super) fn enter(&self, source: Source) -> u32 {
         let network = source.network();
-        if source.is_in(&self.limits.exempt) || self.familiar.contains_key(&network) {
+        if source.is_in(&self.limits.load().exempt) || self.familiar.contains_key(&network) {
             return 0;
         }
         1 + self.tries.get_with(network, Arc::default).fetch_add(1, Ordering::Relaxed)
@@ -115,19 +116,25 @@ where
 
     /// Counts a wrong password; how long its answer is to wait.
     pub(super) fn count(&self, source: Source, user: &str) -> Duration {
-        if source.is_in(&self.limits.exempt) {
+        if source.is_in(&self.limits.load().exempt) {
             return Duration::ZERO;
         }
-        let [address, pair] = keys(source, user).map(|key| self.counters.get_with(key, || Arc::new(self.counter())));
-        address.count(&self.clock, self.limits.period);
-        let left = pair.count(&self.clock, self.limits.period);
-        delay_of(self.limits.burst.get() - left.min(self.limits.burst.get()))
+        let limits = self.limits.load();
+        let [address, pair] = keys(source, user).map(|key| self.counters.get_with(key, || Arc::new(self.counter(&limits))));
+        address.count(&self.clock, limits.period);
+        let left = pair.count(&self.clock, limits.period);
+        delay_of(limits.burst.get() - left.min(limits.burst.get()))
     }
 
-    fn counter(&self) -> Counter<C> {
+    /// Puts other limits in the place of the old ones. Who has been counted already is held to the old rate until it is forgotten.
+    pub(super) fn set_limits(&self, limits: LoginLimits) {
+        self.limits.store(Arc::new(limits));
+    }
+
+    fn counter(&self, limits: &LoginLimits) -> Counter<C> {
         // A period of no time at all is refused by the configuration; should it come, a burst is forgiven in an hour.
-        let quota = Quota::with_period(self.limits.period).unwrap_or_else(|| Quota::per_hour(self.limits.burst));
-        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(self.limits.burst), self.clock.clone());
+        let quota = Quota::with_period(limits.period).unwrap_or_else(|| Quota::per_hour(limits.burst));
+        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(limits.burst), self.clock.clone());
         Counter { limiter: limiter.with_middleware(), closed_until: Mutex::default() }
     }
 }

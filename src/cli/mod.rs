@@ -12,6 +12,7 @@ mod health;
 mod htpasswd;
 mod man;
 mod names;
+mod reload;
 mod serve;
 mod token;
 mod user;
@@ -60,6 +61,8 @@ enum Verb {
     GarbageCollect(garbage_collect::Arguments),
     /// Check a configuration, and find rules that can never match.
     CheckConfig(check_config::Arguments),
+    /// Have a running registry read its files again, and wait for the answer.
+    Reload(reload::Arguments),
     /// Edit a password file.
     User(user::Arguments),
     /// Ask what the access rules say.
@@ -145,6 +148,7 @@ fn perform(verb: Verb) -> anyhow::Result<Outcome> {
         Verb::Health(arguments) => health::run(arguments),
         Verb::GarbageCollect(arguments) => garbage_collect::run(&arguments),
         Verb::CheckConfig(arguments) => check_config::run(arguments),
+        Verb::Reload(arguments) => reload::run(arguments),
         Verb::User(arguments) => user::run(arguments),
         Verb::Access(arguments) => access::run(arguments),
         Verb::Token(arguments) => token::run(arguments),

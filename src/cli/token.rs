@@ -187,7 +187,7 @@ fn rotate(place: Place) -> anyhow::Result<Outcome> {
 /// Lets a running registry follow at once.
 fn tell(state: &Path) -> anyhow::Result<()> {
     match server::ask(state, Request::Tokens).context("it is done, but the running registry cannot be told; it follows within seconds")? {
-        Reply::Done | Reply::NotRunning => Ok(()),
+        Reply::Done(_) | Reply::NotRunning => Ok(()),
         Reply::Failed(why) => bail!("it is done, but the running registry could not follow: {why}"),
     }
 }

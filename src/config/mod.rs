@@ -19,7 +19,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use check::Settings;
+pub(crate) use check::Settings;
 use ipnet::IpNet;
 use problem::Report;
 pub use problem::{Error, Notice, Severity};
@@ -185,6 +185,19 @@ pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: name.clone(), source })?;
     read(&name, &text, environment.into_iter().collect())
+}
+
+/// Where the state of a configuration lies, whether or not the rest of it can be used.
+///
+/// # Errors
+/// The file cannot be read, or says nothing of use.
+pub fn state_of(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<PathBuf, Error> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: name.clone(), source })?;
+    let mut report = Report::default();
+    let Some(mut root) = tree::read_file(&name, &text, &mut report) else { return Err(Error::Invalid(report.problems)) };
+    environment::overlay(&mut root, environment.into_iter().collect(), &mut report);
+    Ok(assemble::assemble(&name, &check::check(&root, &mut report), &mut Report::default()).state)
 }
 
 /// Checks the text of a file with the environment over it.

@@ -250,8 +250,9 @@ impl FromRequest for MetricsAccess {
 
 fn metrics_access(request: &HttpRequest) -> Result<MetricsAccess, Error> {
     let state = state(request)?;
-    let options = state.metrics.as_ref().ok_or(Error::RouteUnknown)?;
-    if state.proxies.client(request).source().is_in(&options.from) {
+    let live = state.live();
+    let options = live.metrics.as_ref().ok_or(Error::RouteUnknown)?;
+    if live.proxies.client(request).source().is_in(&options.from) {
         return Ok(MetricsAccess);
     }
     if options.users.is_empty() {
@@ -309,7 +310,7 @@ fn name_of<'a>(resource: &Resource<'a>) -> &'a str {
 }
 
 fn unauthorized(request: &HttpRequest, state: &AppState, wanted: Wanted<'_>, problem: Option<Problem>) -> Error {
-    let origin = state.locations.origin(&state.proxies.client(request));
+    let origin = state.live().locations.origin(&state.live().proxies.client(request));
     let scopes: Vec<_> = wanted.iter().map(|(resource, action)| policy::scope_text(resource, *action)).collect();
     let detail = scopes.iter().flat_map(|scope| detail_of(scope)).collect();
     Error::Unauthorized { challenge: state.gate.challenge(&origin, &scopes, problem), detail }

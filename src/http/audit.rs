@@ -40,7 +40,7 @@ pub(super) fn record(
 ) {
     let extensions = request.extensions();
     let request_id = extensions.get::<RequestId>().map_or("", |id| &id.0);
-    let address = state.proxies.client(request).address;
+    let address = state.live().proxies.client(request).address;
     state.outlets.audit.record(&Entry { event, user, address, repository, verdict, reason, request_id });
 }
 
@@ -50,7 +50,7 @@ pub(super) fn login(state: &AppState, request: &HttpRequest, identity: &Identity
         state.outlets.metrics.login(LoginOutcome::Allowed);
     }
     let is_login = matches!(proof, Proof::Login | Proof::Remembered | Proof::Certificate);
-    if is_login && state.recent_logins.are_without(identity, state.proxies.client(request).address) {
+    if is_login && state.recent_logins.are_without(identity, state.live().proxies.client(request).address) {
         record(state, request, (Event::Login, Verdict::Allowed), &identity.to_string(), None, credentials_of(identity));
     }
 }

@@ -17,8 +17,8 @@ const CATALOG_PAGE: usize = 100;
 /// `GET /v2/_catalog`.
 pub(super) async fn catalog(access: CatalogAccess, request: HttpRequest, state: Data<AppState>) -> Result<HttpResponse, Error> {
     let page = PageQuery::of(&request)?;
-    let size = page.size.unwrap_or_else(|| CATALOG_PAGE.min(state.catalog_max_entries));
-    if size > state.catalog_max_entries {
+    let size = page.size.unwrap_or_else(|| CATALOG_PAGE.min(state.live().catalog_max_entries));
+    if size > state.live().catalog_max_entries {
         return Err(Error::PageSizeInvalid);
     }
     let sight = Sight { admits: &|name| access.shows(name), leads_below: &|path| access.shows_below(path) };
@@ -30,7 +30,7 @@ pub(super) async fn catalog(access: CatalogAccess, request: HttpRequest, state: 
 /// `GET /v2/NAME/tags/list`.
 pub(super) async fn tags(access: Access<Pull>, request: HttpRequest, state: Data<AppState>) -> Result<HttpResponse, Error> {
     let page = PageQuery::of(&request)?;
-    let size = page.size.map_or(usize::MAX, |size| size.min(state.tags_max));
+    let size = page.size.map_or(usize::MAX, |size| size.min(state.live().tags_max));
     let name = access.repository().name();
     let found = access.repository().tags(page.last.as_deref(), size).await?;
     let tags: Vec<&str> = found.items.iter().map(|tag| tag.as_str()).collect();
@@ -43,7 +43,7 @@ fn respond(request: &HttpRequest, state: &AppState, path: &str, page: (Option<&s
     let mut response = HttpResponse::Ok();
     if let (Some(last), size, Rest::More) = page {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("last", last).append_pair("n", &size.to_string()).finish();
-        let next = state.locations.url(&state.proxies.client(request), &format!("{path}?{query}"));
+        let next = state.live().locations.url(&state.live().proxies.client(request), &format!("{path}?{query}"));
         response.insert_header((LINK, format!("<{next}>; rel=\"next\"")));
     }
     response.json(body)

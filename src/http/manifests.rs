@@ -39,14 +39,15 @@ pub(super) async fn get(access: Access<Pull>, request: HttpRequest) -> Result<Ht
 pub(super) async fn put(access: Access<Push>, request: HttpRequest, body: Payload, state: Data<AppState>) -> Result<HttpResponse, Error> {
     let reference = extract::reference(&request)?;
     let tags = extra_tags(&request, &reference)?;
-    let bytes = read(&request, body, state.manifest_limit).await?;
+    let limit = state.live().manifest_limit;
+    let bytes = read(&request, body, limit).await?;
     let push = ManifestPush { reference, tags, media_type: extract::media_type(&request), bytes, mode: access.tag_mode() };
     let pushed = access.repository().put_manifest(push).await;
     if let Err(registry::Error::TagExists(_)) = &pushed {
         access.deny_move(&state, &request);
     }
     let pushed = pushed?;
-    let location = state.locations.manifest(&state.proxies.client(&request), access.repository().name(), &pushed.digest);
+    let location = state.live().locations.manifest(&state.live().proxies.client(&request), access.repository().name(), &pushed.digest);
     let mut response = HttpResponse::Created();
     response.insert_header((LOCATION, location)).insert_header(("docker-content-digest", pushed.digest.as_str()));
     if let Some(subject) = &pushed.subject {

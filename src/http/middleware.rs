@@ -58,7 +58,7 @@ pub(super) async fn observe(
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut observation = Observation::begin(&state, &request);
     let mut response = if is_proper(request.head().version, request.method(), request.headers()) {
-        let body = Body::share(&mut request, state.pace);
+        let body = Body::share(&mut request, state.live().pace);
         observation.receives(body.clone());
         let response = if observation.is_of_the_api() && !state.health.is_good() {
             request.error_response(Error::Unhealthy)
@@ -117,8 +117,8 @@ pub(super) async fn authenticate(
     let endpoint = endpoint_of(request.path(), &state.prefix);
     let admitted = match &asker {
         Ok(caller) => {
-            let source = state.proxies.client(request.request()).source();
-            state.limiter.admit(caller, source, request.method(), endpoint)
+            let source = state.live().proxies.client(request.request()).source();
+            state.live().limiter.admit(caller, source, request.method(), endpoint)
         }
         // Answered with a refusal, which costs less than counting it.
         Err(_) => Ok(None),
@@ -134,12 +134,13 @@ pub(super) async fn authenticate(
         Ok(_) => next.call(request).await?.map_into_boxed_body(),
         Err(error) => request.error_response(error),
     };
+    let live = state.live();
     if let Some(Allowance { limit, remaining }) = allowance {
         let limit = HeaderValue::try_from(limit.text()).unwrap_or_else(|_| HeaderValue::from_static(""));
         response.headers_mut().insert(RATE_LIMIT, limit);
         response.headers_mut().insert(RATE_LIMIT_REMAINING, HeaderValue::from(remaining));
     }
-    for (name, value) in &state.headers {
+    for (name, value) in &live.headers {
         // The first value replaces what a handler or `observe` would set, the next ones stand beside it.
         response.headers_mut().append(name.clone(), value.clone());
     }
@@ -148,7 +149,8 @@ pub(super) async fn authenticate(
 
 async fn find_out(state: &AppState, request: &HttpRequest) -> Result<Caller, auth::Error> {
     let text = authorization(request.headers())?;
-    let found = state.gate.authenticate(text, &state.proxies.visit(request)).await;
+    let visit = state.live().proxies.visit(request);
+    let found = state.gate.authenticate(text, &visit).await;
     match &found {
         Ok(caller) => audit::login(state, request, caller.identity(), caller.proof()),
         Err(error) => audit::refusal(state, request, &auth::claimed_user(text).unwrap_or_default(), error),

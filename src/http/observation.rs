@@ -60,7 +60,7 @@ impl Observation {
             let extensions = request.extensions();
             let user = extensions.get::<Asker>().and_then(|asker| asker.0.as_ref().ok()).map(|caller| caller.identity().to_string());
             let facts = Facts {
-                client: self.state.proxies.client(request).address,
+                client: self.state.live().proxies.client(request).address,
                 user: user.filter(|user| !user.is_empty()),
                 status: self.answered.status,
                 request_id,

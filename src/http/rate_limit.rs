@@ -29,7 +29,7 @@ pub struct RateLimit {
 }
 
 /// `limits.reads`, `limits.writes` and `limits.exempt`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimits {
     /// Pulls and listings.
     pub reads: RateLimit,
@@ -77,6 +77,11 @@ enum Kind {
 impl Limiter {
     pub(super) fn new(limits: &RateLimits) -> Self {
         Self { reads: Buckets::new(limits.reads), writes: Buckets::new(limits.writes), exempt: limits.exempt.clone() }
+    }
+
+    /// Whether it counts by these limits.
+    pub(super) fn is_by(&self, limits: &RateLimits) -> bool {
+        (self.reads.limit, self.writes.limit, &self.exempt) == (limits.reads, limits.writes, &limits.exempt)
     }
 
     /// Counts a request; what is left, or nothing where it was not counted.

@@ -38,7 +38,7 @@ pub(super) async fn get(access: Access<Pull>, request: HttpRequest, state: Data<
             next.append_pair("artifactType", kind);
         }
         let path = format!("v2/{}/referrers/{subject}?{}", access.repository().name(), next.finish());
-        let url = state.locations.url(&state.proxies.client(&request), &path);
+        let url = state.live().locations.url(&state.live().proxies.client(&request), &path);
         response.insert_header((LINK, format!("<{url}>; rel=\"next\"")));
     }
     let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found});

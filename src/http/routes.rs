@@ -43,7 +43,7 @@ pub fn app(
                 .route(web::delete().to(blobs::delete)),
         )
         .default_service(web::to(ops::unknown_in_api));
-    let metrics_path = state.metrics.as_ref().map_or("/metrics", |metrics| &metrics.path);
+    let metrics_path = state.metrics_path.as_deref().unwrap_or("/metrics");
     let metrics = read_only(metrics_path, || web::route().to(metrics::get)).wrap(from_fn(middleware::authenticate));
     App::new()
         .app_data(state)

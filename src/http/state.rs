@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
+use arc_swap::{ArcSwap, Guard};
 
 use super::access::Gate;
 use super::audit::RecentLogins;
@@ -23,19 +24,26 @@ pub struct AppState {
     pub(super) gate: Gate,
     pub(super) request_ids: RequestIds,
     pub(super) prefix: String,
+    pub(super) upload_states: StateSigner,
+    /// Where metrics are served, if anybody may ever read them there.
+    pub(super) metrics_path: Option<String>,
+    pub(super) health: Arc<Health>,
+    pub(super) outlets: Outlets,
+    pub(super) recent_logins: RecentLogins,
+    live: ArcSwap<Live>,
+}
+
+/// What a reload may change.
+pub(super) struct Live {
     pub(super) locations: Locations,
     pub(super) proxies: Proxies,
-    pub(super) upload_states: StateSigner,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) catalog_max_entries: usize,
     pub(super) tags_max: usize,
     pub(super) pace: Pace,
     pub(super) manifest_limit: usize,
-    pub(super) limiter: Limiter,
+    pub(super) limiter: Arc<Limiter>,
     pub(super) metrics: Option<MetricsOptions>,
-    pub(super) health: Arc<Health>,
-    pub(super) outlets: Outlets,
-    pub(super) recent_logins: RecentLogins,
 }
 
 /// A configured header cannot be sent.
@@ -56,19 +64,42 @@ impl AppState {
             gate: Gate::new(registry, authenticator),
             request_ids: RequestIds::new(),
             prefix: options.prefix.clone(),
+            upload_states: StateSigner::new(options.secret.as_deref().map(Vec::as_slice)),
+            metrics_path: options.metrics.as_ref().map(|metrics| metrics.path.clone()),
+            health,
+            outlets,
+            recent_logins: RecentLogins::new(),
+            live: ArcSwap::from_pointee(Live::new(options, Arc::new(Limiter::new(&options.rates)))?),
+        })
+    }
+
+    /// Takes up what may change without a restart: all but prefix, secret and the path of the metrics.
+    pub fn apply(&self, options: &Options) -> Result<(), InvalidHeader> {
+        let limiter = Arc::clone(&self.live().limiter);
+        // What was counted stays counted, unless the limits are others.
+        let limiter = if limiter.is_by(&options.rates) { limiter } else { Arc::new(Limiter::new(&options.rates)) };
+        self.live.store(Arc::new(Live::new(options, limiter)?));
+        Ok(())
+    }
+
+    /// What holds now. Not to be kept across an await.
+    pub(super) fn live(&self) -> Guard<Arc<Live>> {
+        self.live.load()
+    }
+}
+
+impl Live {
+    fn new(options: &Options, limiter: Arc<Limiter>) -> Result<Self, InvalidHeader> {
+        Ok(Self {
             locations: Locations::new(options),
             proxies: Proxies::new(options.trusted_proxies.clone()),
-            upload_states: StateSigner::new(options.secret.as_deref().map(Vec::as_slice)),
             headers: headers(&options.headers)?,
             catalog_max_entries: options.catalog_max_entries,
             tags_max: options.tags_max,
             pace: options.pace,
             manifest_limit: options.manifest_limit,
-            limiter: Limiter::new(&options.rates),
+            limiter,
             metrics: options.metrics.clone(),
-            health,
-            outlets,
-            recent_logins: RecentLogins::new(),
         })
     }
 }

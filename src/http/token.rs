@@ -71,7 +71,8 @@ async fn respond(
         access: if is_offline { Offline::Wanted } else { Offline::NotWanted },
         client_id: fields.get("client_id"),
     };
-    let issued = tokens.issue(asked, &state.proxies.visit(request)).await;
+    let visit = state.live().proxies.visit(request);
+    let issued = tokens.issue(asked, &visit).await;
     write_down(request, state, grant, &issued);
     match issued {
         Ok(issued) => Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(reply(&issued))),

@@ -128,7 +128,7 @@ async fn resume(access: &Access<Push>, request: &HttpRequest, state: &AppState) 
 }
 
 fn created<P>(access: &Access<P>, request: &HttpRequest, state: &AppState, digest: &Digest) -> HttpResponse {
-    let location = state.locations.blob(&state.proxies.client(request), access.repository().name(), digest);
+    let location = state.live().locations.blob(&state.live().proxies.client(request), access.repository().name(), digest);
     let mut response = HttpResponse::Created();
     response.insert_header((LOCATION, location)).insert_header(("docker-content-digest", digest.as_str()));
     response.finish()
@@ -143,7 +143,7 @@ fn status<P>(
 ) -> HttpResponse {
     let name = access.repository().name();
     let signed = state.upload_states.sign(name, status);
-    let location = state.locations.upload(&state.proxies.client(request), name, status.id, &signed);
+    let location = state.live().locations.upload(&state.live().proxies.client(request), name, status.id, &signed);
     response
         .insert_header((LOCATION, location))
         .insert_header((RANGE, format!("0-{}", status.offset.saturating_sub(1))))

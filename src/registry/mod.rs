@@ -25,6 +25,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
@@ -121,7 +122,7 @@ pub enum Rest {
 /// The rules, on one store.
 pub struct Registry {
     storage: Arc<dyn Storage>,
-    options: Options,
+    options: ArcSwap<Options>,
     locks: Locks,
     uploads: Uploads,
     manifests: ManifestCache,
@@ -136,7 +137,7 @@ impl Registry {
     pub fn new(storage: Arc<dyn Storage>, options: Options) -> Arc<Self> {
         Arc::new(Self {
             storage,
-            options,
+            options: ArcSwap::from_pointee(options),
             locks: Locks::default(),
             uploads: Uploads::default(),
             manifests: ManifestCache::default(),
@@ -170,9 +171,14 @@ impl Registry {
         self.manifests.usage()
     }
 
-    /// The options it was made with.
-    pub fn options(&self) -> &Options {
-        &self.options
+    /// The options that hold now.
+    pub fn options(&self) -> Arc<Options> {
+        self.options.load_full()
+    }
+
+    /// Puts other options in the place of the old ones, for requests that come from now on.
+    pub fn set_options(&self, options: Options) {
+        self.options.store(Arc::new(options));
     }
 }
 
@@ -194,7 +200,7 @@ impl Repository {
     }
 
     fn ensure_writable(&self) -> Result<(), Error> {
-        match self.registry.options.mode {
+        match self.registry.options.load().mode {
             Mode::ReadWrite => Ok(()),
             Mode::ReadOnly => Err(Error::ReadOnly),
         }
@@ -202,7 +208,7 @@ impl Repository {
 
     fn ensure_deletable(&self) -> Result<(), Error> {
         self.ensure_writable()?;
-        match self.registry.options.delete {
+        match self.registry.options.load().delete {
             Deletion::Enabled => Ok(()),
             Deletion::Disabled => Err(Error::DeletionDisabled),
         }

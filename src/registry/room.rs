@@ -31,11 +31,12 @@ impl Reserve {
 impl Registry {
     /// Refuses where the disk is so full that no upload may begin. A store that has no end is never full.
     pub(super) async fn ensure_room(&self) -> Result<(), Error> {
-        if self.options.reserve == Reserve::Bytes(0) {
+        let reserve = self.options.load().reserve;
+        if reserve == Reserve::Bytes(0) {
             return Ok(());
         }
         let Some(space) = self.space().await? else { return Ok(()) };
-        let reserve = self.options.reserve.of(space);
+        let reserve = reserve.of(space);
         if space.free < reserve { Err(Error::DiskReserved { free: space.free, reserve }) } else { Ok(()) }
     }
 

@@ -238,7 +238,7 @@ impl Session {
         loop {
             let Gathered { piece, end } = gathered;
             self.status.offset += piece.len() as u64;
-            if let Some(limit) = self.repository.registry.options.largest_blob.filter(|limit| self.status.offset > *limit) {
+            if let Some(limit) = self.repository.registry.options.load().largest_blob.filter(|limit| self.status.offset > *limit) {
                 self.repository.remove_upload(&self.writer.lease).await?;
                 return Err(Error::BlobTooLarge { limit });
             }

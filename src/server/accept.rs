@@ -3,13 +3,12 @@
 //! Every connection of every listener comes through [`Connections::factory`]. A connection that finds no seat is closed before the
 //! handshake costs anything.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,8 +18,7 @@ use actix_server::GracefulShutdownSignal;
 use actix_service::{ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web::Data;
-use ipnet::IpNet;
-use prometheus::IntGauge;
+use arc_swap::ArcSwap;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -31,6 +29,7 @@ use tracing::debug;
 use super::challenges::Challenges;
 use super::clocked::{Clocked, Traffic};
 use super::parts::Parts;
+use super::seats::Seats;
 use crate::config::{ConnectionLimits, DebugListener, Timeouts};
 use crate::http::{self, AppState, ConnectionInfo, Scheme};
 use crate::telemetry::{Limit, Metrics};
@@ -49,18 +48,24 @@ pub(super) struct Connections {
     state: Data<AppState>,
     certificate: Option<Arc<Certificate>>,
     seats: Seats,
-    timeouts: Timeouts,
+    limits: Arc<ArcSwap<ConnectionLimits>>,
     metrics: Arc<Metrics>,
     traffic: Traffic,
     stopping: GracefulShutdownSignal,
 }
 
 impl Connections {
-    pub(super) fn new(state: Data<AppState>, parts: &Parts, limits: &ConnectionLimits, stopping: GracefulShutdownSignal) -> Self {
-        let (certificate, metrics) = (parts.certificate.clone(), Arc::clone(&parts.outlets.metrics));
-        let seats = Seats::new(limits.total, limits.per_address, limits.exempt.clone(), metrics.connections().clone());
-        let traffic = Traffic::new(&metrics);
-        Self { state, certificate, seats, timeouts: limits.timeouts, metrics, traffic, stopping }
+    pub(super) fn new(parts: &Parts, stopping: GracefulShutdownSignal) -> Self {
+        let metrics = Arc::clone(&parts.outlets.metrics);
+        Self {
+            state: parts.state.clone(),
+            certificate: parts.certificate.clone(),
+            seats: Seats::new(metrics.connections().clone()),
+            limits: Arc::clone(&parts.connections),
+            traffic: Traffic::new(&metrics),
+            metrics,
+            stopping,
+        }
     }
 
     /// What a listener makes of each connection: the whole way from the accepted socket to the routes.
@@ -92,14 +97,15 @@ impl Connections {
     {
         let entrance = self.clone();
         let stopping = self.stopping.clone();
+        let timeouts = self.limits.load().timeouts;
         let protocol = HttpService::build()
             // A connection that waits for its next request then ends, rather than holding up the drain.
             .graceful_shutdown_signal(move || {
                 let signal = stopping.clone();
                 async move { signal.notified().await }
             })
-            .keep_alive(self.timeouts.idle)
-            .client_request_timeout(self.timeouts.header)
+            .keep_alive(timeouts.idle)
+            .client_request_timeout(timeouts.header)
             .h1_write_buffer_size(WRITE_BUFFER)
             .on_connect_ext(|io: &Connection<S>, data| {
                 data.insert(io.info());
@@ -115,16 +121,17 @@ impl Connections {
 
     async fn enter<S: Socket>(&self, socket: S) -> Result<(Connection<S>, Option<SocketAddr>), ()> {
         let peer = socket.peer();
-        let Some(seat) = self.seats.take(peer.map(|peer| peer.ip())) else {
+        let limits = self.limits.load_full();
+        let Some(seat) = self.seats.take(&limits, peer.map(|peer| peer.ip())) else {
             debug!(client.address = ?peer, "a connection finds no seat and is closed");
             self.metrics.limited(Limit::Connections);
             return Err(());
         };
         socket.prepare();
-        let stream = Clocked::new(socket, self.timeouts.stall, self.traffic.clone(), seat);
+        let stream = Clocked::new(socket, limits.timeouts.stall, self.traffic.clone(), seat);
         let connection = match &self.certificate {
             Some(certificate) => {
-                let made = shake_hands(certificate, stream, peer, self.timeouts.handshake).await;
+                let made = shake_hands(certificate, stream, peer, limits.timeouts.handshake).await;
                 made.map_err(|failure| {
                     if let HandshakeFailure::TimedOut = failure {
                         self.metrics.limited(Limit::Handshake);
@@ -302,73 +309,6 @@ impl<S: Socket> AsyncWrite for Connection<S> {
     }
 }
 
-/// How many connections there may be, in all and from one address.
-#[derive(Clone, Debug)]
-pub(super) struct Seats {
-    taken: Arc<Mutex<Taken>>,
-    total: usize,
-    per_address: usize,
-    /// Whose connections count in all only: behind a proxy stands everybody.
-    exempt: Vec<IpNet>,
-    open: IntGauge,
-}
-
-#[derive(Debug, Default)]
-struct Taken {
-    total: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-/// One connection's place, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Seat {
-    taken: Arc<Mutex<Taken>>,
-    open: IntGauge,
-    address: Option<IpAddr>,
-}
-
-impl Seats {
-    pub(super) fn new(total: usize, per_address: usize, exempt: Vec<IpNet>, open: IntGauge) -> Self {
-        Self { taken: Arc::default(), total, per_address, exempt, open }
-    }
-
-    /// Takes a seat for a connection from an address, if one is free. A peer without an address counts in all only.
-    pub(super) fn take(&self, address: Option<IpAddr>) -> Option<Seat> {
-        let address = address.map(|address| address.to_canonical());
-        let address = address.filter(|address| !self.exempt.iter().any(|network| network.contains(address)));
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.total >= self.total {
-            return None;
-        }
-        if let Some(address) = address {
-            let count = taken.by_address.entry(address).or_default();
-            if *count >= self.per_address {
-                return None;
-            }
-            *count += 1;
-        }
-        taken.total += 1;
-        self.open.inc();
-        Some(Seat { taken: Arc::clone(&self.taken), open: self.open.clone(), address })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.total -= 1;
-        self.open.dec();
-        if let Some(address) = self.address
-            && let Some(count) = taken.by_address.get_mut(&address)
-        {
-            *count -= 1;
-            if *count == 0 {
-                taken.by_address.remove(&address);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -376,30 +316,9 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio_rustls::TlsConnector;
 
+    use super::super::seats::tests::seat;
     use super::*;
     use crate::tls::{self, ClientAuth, ClientOptions, MinimumVersion, UserField};
-
-    fn gauge() -> IntGauge {
-        Metrics::new("test").connections().clone()
-    }
-
-    #[test]
-    fn seats_are_counted_in_all_and_per_address_and_given_back() {
-        let seats = Seats::new(3, 2, vec!["192.0.2.8/30".parse().unwrap()], gauge());
-        let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let first = seats.take(Some(one)).unwrap();
-        let second = seats.take(Some("::ffff:192.0.2.1".parse().unwrap())).unwrap();
-        assert!(seats.take(Some(one)).is_none());
-        let third = seats.take(Some(other)).unwrap();
-        assert!(seats.take(None).is_none());
-        drop(third);
-        let exempt = ["192.0.2.8", "192.0.2.8", "192.0.2.8"].map(|text| seats.take(Some(text.parse().unwrap())));
-        assert_eq!(exempt.map(|seat| seat.is_some()), [true, false, false], "who is exempt counts in all");
-        drop((first, second));
-        assert_eq!(seats.taken.lock().unwrap().total, 0);
-        assert!(seats.taken.lock().unwrap().by_address.is_empty());
-        assert!(seats.take(Some(one)).is_some());
-    }
 
     #[tokio::test]
     async fn a_connection_knows_whom_its_certificate_names() {
@@ -421,8 +340,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (accepted, peer) = listener.accept().await.unwrap();
-            let seat = Seats::new(1, 1, Vec::new(), gauge()).take(None).unwrap();
-            let stream = Clocked::new(accepted, Duration::from_secs(30), Traffic::new(&Metrics::new("test")), seat);
+            let stream = Clocked::new(accepted, Duration::from_secs(30), Traffic::new(&Metrics::new("test")), seat());
             let connector = TlsConnector::from(Arc::new(config));
             let connecting = connector.connect(ServerName::try_from("build.example").unwrap(), socket);
             let (connection, connected) = tokio::join!(shake_hands(&certificate, stream, Some(peer), Duration::from_secs(30)), connecting);

@@ -10,13 +10,14 @@ use tracing::{error, info, warn};
 
 use super::configured::Configured;
 use super::parts::Parts;
+use super::reload::{Reloader, reload_certificate};
 use super::{checks, control};
 use crate::auth::Authenticator;
 use crate::config::HealthCheck;
 use crate::registry::{PurgeEffect, Registry, UploadPurging};
 use crate::telemetry::{Metrics, Outcome};
+use crate::tls::Certificate;
 use crate::tls::acme::Acme;
-use crate::tls::{Certificate, Reload};
 
 /// How often the certificate's files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
@@ -32,8 +33,7 @@ const USES_SAVED: Duration = Duration::from_secs(60);
 
 /// All of them, with what ends them.
 pub(super) struct Background {
-    parts: Parts,
-    configured: Arc<Configured>,
+    reloader: Arc<Reloader>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -41,12 +41,11 @@ pub(super) struct Background {
 impl Background {
     pub(super) fn start(parts: Parts, configured: Configured, control: Option<UnixListener>, checks: Vec<HealthCheck>) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let background = Self { parts, configured: Arc::new(configured), stop, tasks };
-        let parts = &background.parts;
-        let authenticator = Arc::clone(&parts.authenticator);
-        background.spawn(keep_up(Arc::clone(&authenticator), Arc::clone(&background.configured)));
+        let background = Self { reloader: Arc::new(Reloader::new(parts, configured)), stop, tasks };
+        let parts = background.reloader.parts();
+        background.spawn(keep_up(Arc::clone(&background.reloader)));
         if let Some(listener) = control {
-            background.spawn(control::serve(listener, authenticator));
+            background.spawn(control::serve(listener, Arc::clone(&background.reloader)));
         }
         if let Some(certificate) = parts.certificate.clone() {
             background.spawn(Arc::clone(&certificate).keep());
@@ -66,30 +65,21 @@ impl Background {
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(task));
     }
 
-    /// Reads every file again that may have changed.
-    pub(super) async fn reload(&self) {
-        if let Some(certificate) = &self.parts.certificate {
-            reload_certificate(certificate).await;
-            if let Some(acme) = certificate.acme() {
-                acme.hurry();
-            }
-        }
-        match self.parts.authenticator.reload().await {
-            Ok(()) => info!("passwords and keys are read anew"),
-            Err(error) => error!(error = %chain(&error), "passwords and keys cannot be read anew; the old ones are kept"),
-        }
-        self.configured.reload(&self.parts.authenticator).await;
+    /// Who reads every file again.
+    pub(super) fn reloader(&self) -> &Reloader {
+        &self.reloader
     }
 
     pub(super) async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        save_uses(&self.parts.authenticator).await;
+        save_uses(&self.reloader.parts().authenticator).await;
     }
 }
 
-async fn keep_up(authenticator: Arc<Authenticator>, configured: Arc<Configured>) {
+async fn keep_up(reloader: Arc<Reloader>) {
+    let authenticator = &reloader.parts().authenticator;
     let mut ticks = tokio::time::interval(ACCOUNTS_CHECK);
     let mut saves = tokio::time::interval(USES_SAVED);
     let mut trouble = None;
@@ -102,9 +92,9 @@ async fn keep_up(authenticator: Arc<Authenticator>, configured: Arc<Configured>)
                     error!(%error, "tokens or keys have changed and cannot be read; the old ones are kept");
                 }
                 trouble = refreshed;
-                configured.refresh(&authenticator, now).await;
+                reloader.refresh(now).await;
             }
-            _ = saves.tick() => save_uses(&authenticator).await,
+            _ = saves.tick() => save_uses(authenticator).await,
         }
     }
 }
@@ -119,20 +109,13 @@ async fn watch(certificate: Arc<Certificate>, metrics: Arc<Metrics>) {
     let mut ticks = tokio::time::interval(CERTIFICATE_CHECK);
     loop {
         ticks.tick().await;
-        reload_certificate(&certificate).await;
+        // What came of it is in the log.
+        let _ = reload_certificate(&certificate).await;
         metrics.set_certificate_expiry(certificate.expires());
         if let Some(renewals) = certificate.acme().map(Acme::renewals) {
             let last = if renewals.last_error.is_none() { Outcome::Succeeded } else { Outcome::Failed };
             metrics.set_renewals(renewals.succeeded, renewals.failed, last);
         }
-    }
-}
-
-async fn reload_certificate(certificate: &Arc<Certificate>) {
-    match certificate.reload().await {
-        Ok(Reload::Unchanged) => {}
-        Ok(Reload::Replaced) => info!("new connections get the new certificates"),
-        Err(error) => error!(error = %chain(&error), "the new certificates cannot be used; the old ones are kept"),
     }
 }
 

@@ -14,7 +14,7 @@ use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::accept::Seat;
+use super::seats::Seat;
 use crate::telemetry::{Direction, Metrics};
 
 /// A stream with its clocks, and the seat that its connection takes.
@@ -123,12 +123,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    use super::super::accept::Seats;
+    use super::super::seats::tests::seat;
     use super::*;
 
     fn clocked<S>(stream: S) -> Clocked<S> {
-        let seat = Seats::new(1, 1, Vec::new(), Metrics::new("test").connections().clone()).take(None).unwrap();
-        Clocked::new(stream, Duration::from_secs(30), Traffic::new(&Metrics::new("test")), seat)
+        Clocked::new(stream, Duration::from_secs(30), Traffic::new(&Metrics::new("test")), seat())
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,16 +1,46 @@
-//! The configuration as a running server sees it: which parts of it are read again when its files change.
+//! The configuration as a running server sees it: what of it is taken up when its files change.
 //!
-//! So far the access rules. A file that cannot be used leaves the old rules in force, and so does one that has none any more.
+//! A file that cannot be used leaves the old configuration in force, and one that has no rules any more the old rules.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use tracing::{error, info};
 
+use super::parts::Parts;
+use super::reload::tell_of_restart;
 use crate::auth::{Authenticator, Options, Rules};
 use crate::blocking;
-use crate::config::Source;
+use crate::config::{Loaded, Settings, Source};
 use crate::whole_file::Stamp;
+
+/// What a running registry takes up, with everything below it; the rest needs a restart.
+const LIVE: &[&str] = &[
+    "access",
+    "catalog",
+    "http.headers",
+    "http.relativeurls",
+    "http.trustedproxies",
+    "limits.blobsize",
+    "limits.connections",
+    "limits.exempt",
+    "limits.logins",
+    "limits.manifestsize",
+    "limits.minrate",
+    "limits.reads",
+    "limits.reserve",
+    "limits.timeouts.handshake",
+    "limits.timeouts.stall",
+    "limits.writes",
+    "metrics.from",
+    "metrics.users",
+    "storage.delete",
+    "storage.maintenance.readonly",
+    "tags",
+];
+
+/// Sections that are there or not: what stands below them counts.
+const SECTIONS: &[&str] = &["limits", "limits.timeouts", "metrics", "storage", "storage.maintenance", "http"];
 
 /// What is in force of the configuration, and where it lies.
 pub(super) struct Configured {
@@ -20,6 +50,8 @@ pub(super) struct Configured {
 struct Seen {
     /// As the last good reading has it: the rules may have moved to another file since.
     source: Source,
+    /// What was written at the last good reading.
+    settings: Settings,
     stamps: Vec<Option<Stamp>>,
     /// A file has become another, and has not been read yet.
     is_changing: bool,
@@ -28,49 +60,39 @@ struct Seen {
 }
 
 impl Configured {
-    pub(super) fn new(source: Source, in_force: &Options) -> Self {
-        let seen = Seen { source, stamps: Vec::new(), is_changing: false, rules: rules_of(in_force).cloned(), trouble: None };
+    pub(super) fn new(source: Source, settings: Settings, in_force: &Options) -> Self {
+        let rules = rules_of(in_force).cloned();
+        let seen = Seen { source, settings, stamps: Vec::new(), is_changing: false, rules, trouble: None };
         Self { seen: Mutex::new(seen) }
     }
 
-    /// Reads the rules again when a file may be another: not at once, but when two looks in a row find the same, so that what is
-    /// still being written is not taken for whole.
-    pub(super) async fn refresh(&self, authenticator: &Authenticator, now: SystemTime) {
+    /// Whether a file may be another: not at once, but when two looks in a row find the same, so that what is still being written is
+    /// not taken for whole.
+    pub(super) async fn is_due(&self, now: SystemTime) -> bool {
         let source = self.lock().source.clone();
         let stamps: Vec<_> = blocking::run(move || source.files().map(|path| Stamp::of(path).ok()).collect()).await;
         let settled = stamps.iter().flatten().all(|stamp| !stamp.is_young(now));
-        let is_due = {
-            let mut seen = self.lock();
-            let same = std::mem::replace(&mut seen.stamps, stamps.clone()) == stamps;
-            let was_changing = std::mem::replace(&mut seen.is_changing, !same);
-            same && (was_changing || !settled)
-        };
-        if is_due {
-            self.reload(authenticator).await;
-        }
+        let mut seen = self.lock();
+        let same = std::mem::replace(&mut seen.stamps, stamps.clone()) == stamps;
+        let was_changing = std::mem::replace(&mut seen.is_changing, !same);
+        same && (was_changing || !settled)
     }
 
-    /// Reads the rules again.
-    pub(super) async fn reload(&self, authenticator: &Authenticator) {
+    /// Reads the configuration again and takes up what can be. The changed keys that need a restart; or why it cannot be used.
+    pub(super) async fn reload(&self, parts: &Parts) -> Result<Vec<String>, String> {
         let source = self.lock().source.clone();
         let loaded = blocking::run(move || source.load()).await;
         let mut seen = self.lock();
-        match loaded {
-            Ok(loaded) => {
-                seen.trouble = None;
-                seen.source = loaded.source;
-                if let Some(rules) = rules_of(&loaded.config.auth) {
-                    seen.adopt(rules, authenticator);
-                }
-            }
-            Err(error) => {
-                let trouble = error.to_string();
-                if seen.trouble.as_ref() != Some(&trouble) {
-                    error!(error = %trouble, "the configuration has changed and cannot be used; the old access rules are kept");
-                    seen.trouble = Some(trouble);
-                }
-            }
+        let outcome = match loaded {
+            Ok(loaded) => seen.adopt(loaded, parts),
+            Err(error) => Err(error.to_string()),
+        };
+        let trouble = outcome.as_ref().err().cloned();
+        if let Some(error) = trouble.as_ref().filter(|trouble| seen.trouble.as_ref() != Some(*trouble)) {
+            error!(%error, "the configuration has changed and cannot be used; the old one is kept");
         }
+        seen.trouble = trouble;
+        outcome
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -79,19 +101,43 @@ impl Configured {
 }
 
 impl Seen {
-    fn adopt(&mut self, rules: &Rules, authenticator: &Authenticator) {
+    fn adopt(&mut self, loaded: Loaded, parts: &Parts) -> Result<Vec<String>, String> {
+        let Loaded { config, source, settings, .. } = loaded;
+        let changed = self.settings.differing(&settings);
+        let rules = rules_of(&config.auth).cloned();
+        // Before anything is taken up: a file that is just being written may lack its end, and that must not let everybody in.
+        if let Some(rules) = &rules {
+            self.check_rules(rules)?;
+        }
+        if !changed.is_empty() {
+            parts.apply(config).map_err(|error| format!("{error:#}"))?;
+        }
+        (self.source, self.settings) = (source, settings);
+        if let Some(rules) = rules {
+            self.adopt_rules(rules, &parts.authenticator);
+        }
+        let restart: Vec<_> = changed.iter().filter(|key| needs_restart(key)).cloned().collect();
+        if !changed.is_empty() {
+            info!(keys = %changed.join(", "), "the configuration is read anew");
+            tell_of_restart(&restart);
+        }
+        Ok(restart)
+    }
+
+    fn check_rules(&self, rules: &Rules) -> Result<(), String> {
         let had_rules = self.rules.as_ref().is_some_and(Rules::are_written);
-        if self.rules.as_ref() == Some(rules) {
-            return;
-        }
-        // A file that is just being written may lack its end: that must not let everybody in.
         if had_rules && !rules.are_written() {
-            error!("the access rules are gone from the configuration; the old ones are kept until a restart");
-            return;
+            return Err("the access rules are gone from the configuration; the old ones are kept until a restart".to_owned());
         }
-        self.rules = Some(rules.clone());
-        authenticator.set_rules(rules.clone());
-        info!("the access rules are read anew");
+        Ok(())
+    }
+
+    fn adopt_rules(&mut self, rules: Rules, authenticator: &Authenticator) {
+        if self.rules.as_ref() != Some(&rules) {
+            self.rules = Some(rules.clone());
+            authenticator.set_rules(rules);
+            info!("the access rules are read anew");
+        }
     }
 }
 
@@ -99,5 +145,25 @@ fn rules_of(options: &Options) -> Option<&Rules> {
     match options {
         Options::Htpasswd(options) => Some(&options.rules),
         Options::Open | Options::Token(_) => None,
+    }
+}
+
+fn needs_restart(key: &str) -> bool {
+    let is_below = |live: &str| key.strip_prefix(live).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    !SECTIONS.contains(&key) && !LIVE.iter().any(|live| is_below(live))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_live_with_all_that_stands_below_it() {
+        for live in ["access.rules.0.who", "limits.reads.rate", "limits", "http.headers", "storage.maintenance.readonly.enabled"] {
+            assert!(!needs_restart(live), "{live}");
+        }
+        for other in ["http.addr", "limits.timeouts.idle", "http.headersx", "storage.filesystem.rootdirectory", "auth", "log.level"] {
+            assert!(needs_restart(other), "{other}");
+        }
     }
 }

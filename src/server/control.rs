@@ -1,6 +1,6 @@
 //! The control socket: how a command asks a server that runs for something, on the same host.
 //!
-//! One line each way: a request, then `ok` or `error: …`. Whoever may open the socket, which lies in the state directory, is the
+//! One line each way: a request, then `ok`, `ok: …` or `error: …`. Whoever may open the socket, which lies in the state directory, is the
 //! server's own user or root.
 
 use std::fs;
@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream as Stream};
 use tracing::{debug, warn};
 
+use super::reload::Reloader;
 use crate::auth::Authenticator;
 use crate::blocking;
 
@@ -23,13 +24,15 @@ use crate::blocking;
 pub enum Request {
     /// To read machine tokens and signing keys again, and to write down when tokens were last used.
     Tokens,
+    /// To read the configuration and all files it names again.
+    Reload,
 }
 
 /// What came of asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// It is done.
-    Done,
+    /// It is done. What there is to say about it, if anything.
+    Done(Option<String>),
     /// It could not be done; why.
     Failed(String),
     /// There is no server on this directory, or none that can be spoken to, which follows by itself.
@@ -37,11 +40,12 @@ pub enum Reply {
 }
 
 impl Request {
-    const ALL: [Self; 1] = [Self::Tokens];
+    const ALL: [Self; 2] = [Self::Tokens, Self::Reload];
 
     fn word(self) -> &'static str {
         match self {
             Self::Tokens => "tokens",
+            Self::Reload => "reload",
         }
     }
 }
@@ -60,9 +64,12 @@ pub fn ask(state: &Path, request: Request) -> io::Result<Reply> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     match line.trim_end() {
-        "ok" => Ok(Reply::Done),
+        "ok" => Ok(Reply::Done(None)),
         "" => Err(io::ErrorKind::UnexpectedEof.into()),
-        line => Ok(Reply::Failed(line.strip_prefix("error: ").unwrap_or(line).to_owned())),
+        line => match line.strip_prefix("ok: ") {
+            Some(note) => Ok(Reply::Done(Some(note.to_owned()))),
+            None => Ok(Reply::Failed(line.strip_prefix("error: ").unwrap_or(line).to_owned())),
+        },
     }
 }
 
@@ -78,11 +85,11 @@ pub(super) async fn open(state: &Path) -> Option<UnixListener> {
 }
 
 /// Answers requests until it is dropped.
-pub(super) async fn serve(listener: UnixListener, authenticator: Arc<Authenticator>) {
+pub(super) async fn serve(listener: UnixListener, reloader: Arc<Reloader>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let answered = tokio::time::timeout(PATIENCE, answer(stream, &authenticator)).await;
+                let answered = tokio::time::timeout(PATIENCE, answer(stream, &reloader)).await;
                 if !matches!(answered, Ok(Ok(()))) {
                     debug!("a command went away from the control socket");
                 }
@@ -110,17 +117,27 @@ async fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn answer(mut stream: Stream, authenticator: &Authenticator) -> io::Result<()> {
+async fn answer(mut stream: Stream, reloader: &Reloader) -> io::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut line = String::new();
     tokio::io::BufReader::new(reader.take(LONGEST_LINE)).read_line(&mut line).await?;
     let request = Request::ALL.into_iter().find(|request| request.word() == line.trim_end());
     let outcome = match request {
-        Some(Request::Tokens) => tokens(authenticator).await,
+        Some(Request::Tokens) => tokens(&reloader.parts().authenticator).await.map(|()| None),
+        Some(Request::Reload) => reloader.reload().await.map(|keys| restart_note(&keys)),
         None => Err("unknown request".to_owned()),
     };
-    let text = outcome.map_or_else(|error| format!("error: {}\n", error.replace('\n', " ")), |()| "ok\n".to_owned());
+    let line = match outcome {
+        Ok(None) => "ok".to_owned(),
+        Ok(Some(note)) => format!("ok: {note}"),
+        Err(error) => format!("error: {error}"),
+    };
+    let text = line.replace('\n', " ") + "\n";
     writer.write_all(text.as_bytes()).await
+}
+
+fn restart_note(keys: &[String]) -> Option<String> {
+    (!keys.is_empty()).then(|| format!("a restart is needed for {}", keys.join(", ")))
 }
 
 async fn tokens(authenticator: &Authenticator) -> Result<(), String> {

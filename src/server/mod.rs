@@ -16,6 +16,8 @@ mod lock;
 mod owner;
 mod parts;
 mod privileges;
+mod reload;
+mod seats;
 mod secret;
 mod supervisor;
 mod timed_storage;
@@ -26,7 +28,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix_server::{ServerBuilder, ServerHandle};
-use actix_web::web::Data;
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
@@ -45,7 +46,6 @@ use self::parts::Parts;
 use self::supervisor::Door;
 use crate::blocking;
 use crate::config::{Config, Loaded, Severity};
-use crate::http::AppState;
 use crate::telemetry::{self, Outlets};
 
 /// Serves until a signal ends it. To be called while there is one thread: as whom the server runs is settled here.
@@ -86,17 +86,16 @@ impl Server {
 
     /// The same, on a socket that is there already, if one is.
     async fn open(loaded: Loaded, inherited: Option<Listeners>) -> Result<Self> {
-        let Loaded { mut config, source, .. } = loaded;
+        let Loaded { mut config, source, settings, .. } = loaded;
         let lock = Lock::take(&config.state, &config.storage.root_directory).await?;
         let parts = Parts::open(&mut config).await?;
-        let state = Data::new(parts.state(&config)?);
         // Before anybody can connect: who sees the server serve can also ask it.
         let control = control::open(&config.state).await;
-        let entrance = Entrance::open(&config, inherited, &parts, state)?;
+        let entrance = Entrance::open(&config, inherited, &parts)?;
         let server = entrance.builder.run();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
-        let configured = Configured::new(source, &config.auth);
+        let configured = Configured::new(source, settings, &config.auth);
         parts.outlets.metrics.started(SystemTime::now());
         let outlets = parts.outlets.clone();
         let background = Background::start(parts, configured, control, config.health);
@@ -125,9 +124,12 @@ impl Server {
         &self.debug_addresses
     }
 
-    /// Reads certificates, keys and the password file again.
-    pub async fn reload(&self) {
-        self.background.reload().await;
+    /// Reads the configuration and all files it names again.
+    ///
+    /// # Errors
+    /// What cannot be used; the old of it stays in force.
+    pub async fn reload(&self) -> Result<(), String> {
+        self.background.reloader().reload().await.map(drop)
     }
 
     /// Stops: with a drain timeout, after what is in flight has ended, at most that long.
@@ -151,7 +153,8 @@ impl Server {
                 _ = interrupt.recv() => break,
                 _ = hang_up.recv() => {
                     supervisor::reloading().await;
-                    self.background.reload().await;
+                    // What came of it is in the log.
+                    let _ = self.background.reloader().reload().await;
                     supervisor::ready().await;
                 }
                 ended = &mut self.serving => return ended.context("the server task ended early")?.context("the server failed"),
@@ -179,7 +182,7 @@ struct Entrance {
 }
 
 impl Entrance {
-    fn open(config: &Config, inherited: Option<Listeners>, parts: &Parts, state: Data<AppState>) -> Result<Self> {
+    fn open(config: &Config, inherited: Option<Listeners>, parts: &Parts) -> Result<Self> {
         let builder = actix_server::Server::build()
             .disable_signals()
             .workers(workers())
@@ -190,11 +193,11 @@ impl Entrance {
         if let Some(debug) = &config.debug {
             for listener in listen::bind("http.debug.addr", &debug.address)? {
                 entrance.debug_addresses.push(listener.local_addr()?);
-                let factory = accept::debug_factory(&state, debug, config.connections.timeouts);
+                let factory = accept::debug_factory(&parts.state, debug, config.connections.timeouts);
                 entrance.builder = entrance.builder.listen("debug", listener, factory)?;
             }
         }
-        let connections = Connections::new(state, parts, &config.connections, stopping);
+        let connections = Connections::new(parts, stopping);
         let listeners = match inherited {
             Some(listeners) => listeners,
             None => Listeners::open(&config.listen)?,

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use actix_web::web::Data;
 use anyhow::{Context as _, Result};
+use arc_swap::ArcSwap;
 
 use super::secret;
 use super::timed_storage::Timed;
-use crate::auth::Authenticator;
-use crate::config::Config;
+use crate::auth::{Authenticator, Options};
+use crate::config::{Config, ConnectionLimits};
 use crate::http::{AppState, Health};
 use crate::registry::Registry;
 use crate::storage::Filesystem;
@@ -22,6 +24,8 @@ pub(super) struct Parts {
     pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) health: Arc<Health>,
     pub(super) outlets: Outlets,
+    pub(super) state: Data<AppState>,
+    pub(super) connections: Arc<ArcSwap<ConnectionLimits>>,
 }
 
 impl Parts {
@@ -42,18 +46,22 @@ impl Parts {
             None => None,
         };
         config.http.secret = Some(secret);
-        Ok(Self {
-            registry: Registry::new(Arc::new(storage), config.registry.clone()),
-            authenticator: Arc::new(authenticator),
-            certificate,
-            health: Arc::new(Health::new(Arc::clone(&outlets.metrics))),
-            outlets,
-        })
+        let registry = Registry::new(Arc::new(storage), config.registry.clone());
+        let authenticator = Arc::new(authenticator);
+        let health = Arc::new(Health::new(Arc::clone(&outlets.metrics)));
+        let state = AppState::new(&config.http, Arc::clone(&registry), Arc::clone(&authenticator), Arc::clone(&health), outlets.clone())?;
+        let connections = Arc::new(ArcSwap::from_pointee(config.connections.clone()));
+        Ok(Self { registry, authenticator, certificate, health, outlets, state: Data::new(state), connections })
     }
 
-    /// What request handlers get.
-    pub(super) fn state(&self, config: &Config) -> Result<AppState> {
-        let (registry, authenticator) = (Arc::clone(&self.registry), Arc::clone(&self.authenticator));
-        Ok(AppState::new(&config.http, registry, authenticator, Arc::clone(&self.health), self.outlets.clone())?)
+    /// Takes up what a reload may change.
+    pub(super) fn apply(&self, config: Config) -> Result<()> {
+        self.state.apply(&config.http)?;
+        self.registry.set_options(config.registry);
+        if let Options::Htpasswd(options) = config.auth {
+            self.authenticator.set_login_limits(options.logins);
+        }
+        self.connections.store(Arc::new(config.connections));
+        Ok(())
     }
 }

@@ -17,7 +17,7 @@ async fn change(registry: &Running, change: impl FnOnce(&mut MachineTokenFile) -
     let state = state(registry);
     breakwater::blocking::run(move || {
         let changed = change(&mut MachineTokenFile::open(&state).unwrap());
-        assert_eq!(breakwater::server::ask(&state, Request::Tokens).unwrap(), Reply::Done);
+        assert_eq!(breakwater::server::ask(&state, Request::Tokens).unwrap(), Reply::Done(None));
         changed
     })
     .await

@@ -21,6 +21,7 @@ mod metrics;
 mod options;
 mod ranges;
 mod referrers;
+mod reload;
 mod restart;
 mod rights;
 mod routes;

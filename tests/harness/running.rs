@@ -35,7 +35,7 @@ struct Addresses {
 }
 
 enum Order {
-    Reload(oneshot::Sender<()>),
+    Reload(oneshot::Sender<Result<(), String>>),
     Stop,
 }
 
@@ -78,11 +78,16 @@ impl Running {
         serve(&self.setup, self.path()).await.err().unwrap()
     }
 
-    /// As a SIGHUP does.
+    /// As a SIGHUP does; what cannot be used is left at that.
     pub(crate) async fn reload(&self) {
+        let _ = self.try_reload().await;
+    }
+
+    /// The same, and what cannot be used.
+    pub(crate) async fn try_reload(&self) -> Result<(), String> {
         let (done, waiting) = oneshot::channel();
         self.thread.as_ref().unwrap().orders.send(Order::Reload(done)).unwrap_or_else(|_| panic!("the server is gone"));
-        waiting.await.unwrap();
+        waiting.await.unwrap()
     }
 
     /// The password file with these users, hashed at the lowest cost. Replaced whole, as the registry must never see half of it.
@@ -165,8 +170,7 @@ async fn serve(setup: &Setup, directory: &Path) -> Result<(Addresses, Thread), S
         let addresses = Addresses { api: server.addresses()[0], debug: server.debug_addresses().first().copied() };
         started.send(Ok(addresses)).unwrap();
         while let Some(Order::Reload(done)) = coming.recv().await {
-            server.reload().await;
-            done.send(()).unwrap();
+            done.send(server.reload().await).unwrap();
         }
         server.stop().await.unwrap();
     };

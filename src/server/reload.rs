@@ -1,0 +1,95 @@
+//! Reading everything again: the configuration, and each file that it names.
+//!
+//! What cannot be used is refused whole and the old of it stays; the rest is taken up. What came of it is in the log and a metric, and
+//! whoever asked is told.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tracing::{error, info, warn};
+
+use super::background::chain;
+use super::configured::Configured;
+use super::parts::Parts;
+use crate::telemetry::Outcome;
+use crate::tls::{Certificate, Reload};
+
+/// The one who reads.
+pub(super) struct Reloader {
+    parts: Parts,
+    configured: Configured,
+    /// One reload at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Reloader {
+    pub(super) fn new(parts: Parts, configured: Configured) -> Self {
+        Self { parts, configured, turn: tokio::sync::Mutex::default() }
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Reads everything. The keys that were changed and need a restart; or what cannot be used.
+    pub(super) async fn reload(&self) -> Result<Vec<String>, String> {
+        let _turn = self.turn.lock().await;
+        let mut failures = Vec::new();
+        if let Some(certificate) = &self.parts.certificate {
+            failures.extend(reload_certificate(certificate).await.err());
+            if let Some(acme) = certificate.acme() {
+                acme.hurry();
+            }
+        }
+        match self.parts.authenticator.reload().await {
+            Ok(()) => info!("passwords and keys are read anew"),
+            Err(error) => {
+                let error = chain(&error);
+                error!(%error, "passwords and keys cannot be read anew; the old ones are kept");
+                failures.push(error);
+            }
+        }
+        let restart = self.configured.reload(&self.parts).await.unwrap_or_else(|error| {
+            failures.push(error);
+            Vec::new()
+        });
+        let outcome = if failures.is_empty() { Outcome::Succeeded } else { Outcome::Failed };
+        self.parts.outlets.metrics.reload(outcome, SystemTime::now());
+        if failures.is_empty() { Ok(restart) } else { Err(failures.join("; ")) }
+    }
+
+    /// Takes up a configuration whose files have changed, without being asked.
+    pub(super) async fn refresh(&self, now: SystemTime) {
+        if self.configured.is_due(now).await {
+            let _turn = self.turn.lock().await;
+            let outcome = match self.configured.reload(&self.parts).await {
+                Ok(_) => Outcome::Succeeded,
+                Err(_) => Outcome::Failed,
+            };
+            self.parts.outlets.metrics.reload(outcome, now);
+        }
+    }
+}
+
+/// Reads a certificate again when its files have changed.
+pub(super) async fn reload_certificate(certificate: &Arc<Certificate>) -> Result<(), String> {
+    match certificate.reload().await {
+        Ok(Reload::Unchanged) => Ok(()),
+        Ok(Reload::Replaced) => {
+            info!("new connections get the new certificates");
+            Ok(())
+        }
+        Err(error) => {
+            let error = chain(&error);
+            error!(%error, "the new certificates cannot be used; the old ones are kept");
+            Err(error)
+        }
+    }
+}
+
+/// Says once what a changed configuration asks for and a running registry cannot do.
+pub(super) fn tell_of_restart(keys: &[String]) {
+    if !keys.is_empty() {
+        warn!(keys = %keys.join(", "), "the configuration has changed where only a restart takes it up");
+    }
+}
