@@ -64,8 +64,8 @@ pub(super) fn settle(loaded: &Loaded, start: RootStart) -> Result<()> {
             return Ok(());
         }
     };
-    for directory in [root, &config.state] {
-        hand_over(directory, owner).with_context(|| format!("{} cannot be given to {owner}", directory.display()))?;
+    for (directory, mode) in [(root, 0o755), (&config.state, 0o700)] {
+        hand_over(directory, mode, owner).with_context(|| format!("{} cannot be given to {owner}", directory.display()))?;
     }
     if let AuditOutput::File(path) = &config.telemetry.audit {
         hand_over_log(path, owner).with_context(|| format!("log.audit.output: {} cannot be given to {owner}", path.display()))?;
@@ -159,7 +159,7 @@ fn owner_of(metadata: &Metadata) -> Owner {
 }
 
 /// Makes a directory that is missing, and gives away what is new, or empty and root's.
-fn hand_over(directory: &Path, owner: Owner) -> io::Result<()> {
+fn hand_over(directory: &Path, mode: u32, owner: Owner) -> io::Result<()> {
     match Found::at(directory)? {
         Found::Filled { .. } => return Ok(()),
         Found::Empty(current) if current.user != 0 => return Ok(()),
@@ -168,7 +168,7 @@ fn hand_over(directory: &Path, owner: Owner) -> io::Result<()> {
             if let Some(parent) = directory.parent() {
                 fs::create_dir_all(parent)?;
             }
-            DirBuilder::new().mode(0o755).create(directory)?;
+            DirBuilder::new().mode(mode).create(directory)?;
         }
     }
     fchown(File::open(directory)?, Some(owner.user), Some(owner.group))

@@ -94,6 +94,8 @@ same "$(runs_as)" "65532 65532 $CAN_BIND"
 round_trip
 same "$(owners "$data")" '65532:65532 '
 
+same "$(stat -c %a "$data/breakwater")" 700
+
 step "commands beside it"
 [[ $(docker exec box registry --version) == "registry breakwater v"* ]]
 [[ $(docker exec box bin/registry -v) == "registry breakwater v"* ]]
