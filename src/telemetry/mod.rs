@@ -119,6 +119,9 @@ pub fn start(options: &Options, version: &'static str) -> Started {
 /// The library that accepts connections: what it tells at a start and a stop, the server says better.
 const LISTENER: &str = "actix_server";
 
+/// The library that reads requests.
+const PARSER: &str = "actix_http";
+
 fn subscriber<M>(options: &Options, writer: M, traces: Option<&traces::Sender>) -> Box<dyn Subscriber + Send + Sync>
 where
     M: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -126,6 +129,9 @@ where
     let writer = WithFields::new(writer, options.formatter, &options.fields);
     let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::from_level(options.level)).with_writer(writer);
     let filter = Targets::new().with_default(options.level).with_target(LISTENER, options.level.min(Level::WARN));
+    // It complains of each request that is none, as often as anybody cares to send one.
+    let complaints = if options.level == Level::DEBUG { LevelFilter::DEBUG } else { LevelFilter::OFF };
+    let filter = filter.with_target(PARSER, complaints);
     match options.formatter {
         Formatter::Text => {
             let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
@@ -156,16 +162,27 @@ mod tests {
     }
 
     fn logged(formatter: Formatter, fields: &[(&str, &str)]) -> String {
+        logged_at(Level::INFO, formatter, fields)
+    }
+
+    fn logged_at(level: Level, formatter: Formatter, fields: &[(&str, &str)]) -> String {
         let output = Output::default();
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let options = Options { level: Level::INFO, formatter, fields, access_log: None, audit: AuditOutput::Stderr, traces: Traces::Off };
+        let options = Options { level, formatter, fields, access_log: None, audit: AuditOutput::Stderr, traces: Traces::Off };
         let writer = output.clone();
         tracing::subscriber::with_default(subscriber(&options, move || writer.clone(), None), || {
             tracing::info!(repo.name = "a", "one");
+            tracing::error!(target: "actix_http::h1::dispatcher", "stream error: request parse error");
             tracing::warn!("two");
         });
         let bytes = output.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_request_that_is_none_is_worth_no_line() {
+        let lines = |level| logged_at(level, Formatter::Text, &[]).lines().filter(|line| line.contains("parse error")).count();
+        assert_eq!((lines(Level::INFO), lines(Level::DEBUG)), (0, 1));
     }
 
     #[test]
