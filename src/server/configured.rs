@@ -5,10 +5,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::parts::Parts;
-use super::reload::tell_of_restart;
 use crate::auth::{Authenticator, Options, Rules};
 use crate::blocking;
 use crate::config::{Loaded, Settings, Source};
@@ -47,11 +46,23 @@ pub(super) struct Configured {
     seen: Mutex<Seen>,
 }
 
+/// What became of a reading.
+pub(super) struct TakenUp {
+    /// The keys that are another than at the last good reading.
+    pub(super) changed: Vec<String>,
+    /// The keys that are another than at the start, and wait for the next one.
+    pub(super) waiting: Vec<String>,
+    /// Whether the reading before failed.
+    pub(super) is_recovery: bool,
+}
+
 struct Seen {
     /// As the last good reading has it: the rules may have moved to another file since.
     source: Source,
     /// What was written at the last good reading.
     settings: Settings,
+    /// What was written at the start.
+    started_with: Settings,
     stamps: Vec<Option<Stamp>>,
     /// A file has become another, and has not been read yet.
     is_changing: bool,
@@ -62,7 +73,8 @@ struct Seen {
 impl Configured {
     pub(super) fn new(source: Source, settings: Settings, in_force: &Options) -> Self {
         let rules = rules_of(in_force).cloned();
-        let seen = Seen { source, settings, stamps: Vec::new(), is_changing: false, rules, trouble: None };
+        let started_with = settings.clone();
+        let seen = Seen { source, settings, started_with, stamps: Vec::new(), is_changing: false, rules, trouble: None };
         Self { seen: Mutex::new(seen) }
     }
 
@@ -78,8 +90,8 @@ impl Configured {
         same && (was_changing || !settled)
     }
 
-    /// Reads the configuration again and takes up what can be. The changed keys that need a restart; or why it cannot be used.
-    pub(super) async fn reload(&self, parts: &Parts) -> Result<Vec<String>, String> {
+    /// Reads the configuration again and takes up what can be; or why it cannot be used.
+    pub(super) async fn reload(&self, parts: &Parts) -> Result<TakenUp, String> {
         let source = self.lock().source.clone();
         let loaded = blocking::run(move || source.load()).await;
         let mut seen = self.lock();
@@ -101,7 +113,7 @@ impl Configured {
 }
 
 impl Seen {
-    fn adopt(&mut self, loaded: Loaded, parts: &Parts) -> Result<Vec<String>, String> {
+    fn adopt(&mut self, loaded: Loaded, parts: &Parts) -> Result<TakenUp, String> {
         let Loaded { config, source, settings, .. } = loaded;
         let changed = self.settings.differing(&settings);
         let rules = rules_of(&config.auth).cloned();
@@ -116,12 +128,14 @@ impl Seen {
         if let Some(rules) = rules {
             self.adopt_rules(rules, &parts.authenticator);
         }
-        let restart: Vec<_> = changed.iter().filter(|key| needs_restart(key)).cloned().collect();
+        let waiting: Vec<_> = self.started_with.differing(&self.settings).into_iter().filter(|key| needs_restart(key)).collect();
         if !changed.is_empty() {
             info!(keys = %changed.join(", "), "the configuration is read anew");
-            tell_of_restart(&restart);
+            if !waiting.is_empty() {
+                warn!(keys = %waiting.join(", "), "the configuration has changed where only a restart takes it up");
+            }
         }
-        Ok(restart)
+        Ok(TakenUp { changed, waiting, is_recovery: self.trouble.is_some() })
     }
 
     fn check_rules(&self, rules: &Rules) -> Result<(), String> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::background::chain;
 use super::configured::Configured;
@@ -31,7 +31,7 @@ impl Reloader {
         &self.parts
     }
 
-    /// Reads everything. The keys that were changed and need a restart; or what cannot be used.
+    /// Reads everything. The keys that were changed since the start and need a restart; or what cannot be used.
     pub(super) async fn reload(&self) -> Result<Vec<String>, String> {
         let _turn = self.turn.lock().await;
         let mut failures = Vec::new();
@@ -49,24 +49,28 @@ impl Reloader {
                 failures.push(error);
             }
         }
-        let restart = self.configured.reload(&self.parts).await.unwrap_or_else(|error| {
-            failures.push(error);
-            Vec::new()
-        });
+        let waiting = match self.configured.reload(&self.parts).await {
+            Ok(taken_up) => taken_up.waiting,
+            Err(error) => {
+                failures.push(error);
+                Vec::new()
+            }
+        };
         let outcome = if failures.is_empty() { Outcome::Succeeded } else { Outcome::Failed };
         self.parts.outlets.metrics.reload(outcome, SystemTime::now());
-        if failures.is_empty() { Ok(restart) } else { Err(failures.join("; ")) }
+        if failures.is_empty() { Ok(waiting) } else { Err(failures.join("; ")) }
     }
 
     /// Takes up a configuration whose files have changed, without being asked.
     pub(super) async fn refresh(&self, now: SystemTime) {
         if self.configured.is_due(now).await {
             let _turn = self.turn.lock().await;
-            let outcome = match self.configured.reload(&self.parts).await {
-                Ok(_) => Outcome::Succeeded,
-                Err(_) => Outcome::Failed,
-            };
-            self.parts.outlets.metrics.reload(outcome, now);
+            match self.configured.reload(&self.parts).await {
+                // As after each start, when the files are looked at for the first time.
+                Ok(taken_up) if taken_up.changed.is_empty() && !taken_up.is_recovery => {}
+                Ok(_) => self.parts.outlets.metrics.reload(Outcome::Succeeded, now),
+                Err(_) => self.parts.outlets.metrics.reload(Outcome::Failed, now),
+            }
         }
     }
 }
@@ -84,12 +88,5 @@ pub(super) async fn reload_certificate(certificate: &Arc<Certificate>) -> Result
             error!(%error, "the new certificates cannot be used; the old ones are kept");
             Err(error)
         }
-    }
-}
-
-/// Says once what a changed configuration asks for and a running registry cannot do.
-pub(super) fn tell_of_restart(keys: &[String]) {
-    if !keys.is_empty() {
-        warn!(keys = %keys.join(", "), "the configuration has changed where only a restart takes it up");
     }
 }

@@ -53,6 +53,9 @@ async fn what_needs_a_restart_is_named_and_the_rest_is_taken_up() {
     registry.configure("http.headers", json!({"X-Cluster": ["blue"]}));
     assert_eq!(ask_to_reload(&registry).await, Reply::Done(Some("a restart is needed for http.addr".to_owned())));
     assert_eq!(registry.alice().get("/v2/").send().await.is(200).header("x-cluster"), "blue");
+    assert_eq!(ask_to_reload(&registry).await, Reply::Done(Some("a restart is needed for http.addr".to_owned())), "it still is");
+    registry.configure("http.addr", "127.0.0.1:0");
+    assert_eq!(ask_to_reload(&registry).await, Reply::Done(None));
 }
 
 #[tokio::test]
@@ -65,6 +68,12 @@ async fn a_configuration_that_cannot_be_used_is_refused_whole() {
     assert!(why.contains("limits.manifestsize") && why.contains("is not a size"), "{why}");
     assert_eq!(registry.alice().get("/v2/").send().await.is(200).header("x-cluster"), "");
     assert!(shows(&registry, "breakwater_config_last_reload_successful 0").await);
+    assert!(registry.try_reload().await.is_err());
+    // The old text again, which nobody asks to be read.
+    registry.setup = before.clone();
+    registry.configure("version", "0.1");
+    eventually(async || shows(&registry, "breakwater_config_last_reload_successful 1").await).await;
+    registry.configure("limits.manifestsize", "many");
     assert!(registry.try_reload().await.is_err());
     registry.setup = before;
     registry.configure("http.headers", json!({"X-Cluster": ["green"]}));
