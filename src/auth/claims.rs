@@ -285,7 +285,7 @@ fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D
 pub(super) const LEEWAY: u64 = 60;
 /// The bytes of verified tokens that are remembered, and for how long without use.
 const CAPACITY: u64 = 8 * 1024 * 1024;
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,9 @@ use crate::storage::{Durability, layout};
 /// How much memory the cache of manifests takes, in bytes.
 const CACHE: u64 = 8 * 1024 * 1024;
 
+/// What an entry of it takes beside the bytes of its manifest: names, counters, the cache's own.
+const ENTRY: usize = 1024;
+
 /// How many references of a manifest are looked up at a time.
 const LOOKUPS: usize = 16;
 
@@ -82,7 +85,7 @@ pub struct CacheUse {
 
 impl Default for ManifestCache {
     fn default() -> Self {
-        let weight = |_: &Digest, entry: &Arc<(MediaType, Bytes)>| u32::try_from(entry.1.len() + 256).unwrap_or(u32::MAX);
+        let weight = |_: &Digest, entry: &Arc<(MediaType, Bytes)>| u32::try_from(entry.1.len() + ENTRY).unwrap_or(u32::MAX);
         let entries = Cache::builder().max_capacity(CACHE).weigher(weight).build();
         Self { entries, requests: AtomicU64::new(0), hits: AtomicU64::new(0) }
     }
