@@ -64,8 +64,8 @@ pub(super) fn settle(loaded: &Loaded, start: RootStart) -> Result<()> {
             return Ok(());
         }
     };
-    for (directory, mode) in [(root, 0o755), (&config.state, 0o700)] {
-        hand_over(directory, mode, owner).with_context(|| format!("{} cannot be given to {owner}", directory.display()))?;
+    for (directory, mode) in [(root.clone(), 0o755), (config.state.clone(), 0o700)].into_iter().chain(of_acme(config)) {
+        hand_over(&directory, mode, owner).with_context(|| format!("{} cannot be given to {owner}", directory.display()))?;
     }
     if let AuditOutput::File(path) = &config.telemetry.audit {
         hand_over_log(path, owner).with_context(|| format!("log.audit.output: {} cannot be given to {owner}", path.display()))?;
@@ -174,6 +174,12 @@ fn hand_over(directory: &Path, mode: u32, owner: Owner) -> io::Result<()> {
     fchown(File::open(directory)?, Some(owner.user), Some(owner.group))
 }
 
+/// Where certificates of ACME are kept: beside what another registry may have filled, in a directory of our own.
+fn of_acme(config: &Config) -> impl Iterator<Item = (PathBuf, u32)> {
+    let acme = config.tls.iter().filter_map(|tls| tls.acme.as_ref());
+    acme.flat_map(|acme| [Some(acme.state.clone()), acme.certificate().parent().map(Path::to_owned)]).flatten().map(|path| (path, 0o700))
+}
+
 /// Makes a log that is missing, and gives it away when it is root's. Never what a link leads to: others may have made it.
 fn hand_over_log(path: &Path, owner: Owner) -> io::Result<()> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
@@ -215,6 +221,7 @@ fn files(loaded: &Loaded) -> Vec<PathBuf> {
     if let Some(tls) = &loaded.config.tls {
         files.extend([tls.certificate.clone(), tls.key.clone()]);
         files.extend(tls.client.iter().flat_map(|client| client.authorities.clone()));
+        files.extend(tls.acme.iter().filter_map(|acme| acme.authority.clone()));
     }
     match &loaded.config.auth {
         Options::Open => {}
