@@ -93,3 +93,22 @@ impl Upload for TimedUpload {
         timed(&self.metrics, StorageAction::Move, self.inner.commit_to(key)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Filesystem, Options, contract};
+
+    #[tokio::test]
+    async fn the_contract_holds_with_a_clock_around_the_store_and_actions_are_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(&Options { root_directory: directory.path().to_owned() }).await.unwrap();
+        let metrics = Arc::new(Metrics::new("test"));
+        contract::holds_for(&Timed::new(store, Arc::clone(&metrics))).await;
+        let text = metrics.render();
+        for action in ["Stat", "GetContent", "Reader", "PutContent", "Writer", "Move", "List", "Delete"] {
+            let none = format!("registry_storage_action_seconds_count{{action=\"{action}\",driver=\"filesystem\"}} 0");
+            assert!(!text.lines().any(|line| line == none), "{action}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{ALICE, BOB, Client, OCI_INDEX, Setup, eventually};
+use crate::harness::{ALICE, BOB, Client, OCI_INDEX, Setup, eventually, pipe};
 
 /// The value of a series; `None` where it is not there.
 fn value(text: &str, series: &str) -> Option<f64> {
@@ -95,6 +95,24 @@ async fn logins_tokens_and_limits_are_counted() {
     ] {
         assert_eq!(value(&text, series), Some(1.0), "{series}\n{text}");
     }
+}
+
+#[tokio::test]
+async fn connections_and_bodies_that_are_cut_off_are_counted() {
+    let limits = json!({"exempt": [], "connections": {"peraddress": 2}, "timeouts": {"handshake": "1s", "stall": "1s"}});
+    let registry = with_debug(Setup::open().set("limits", limits)).start().await;
+    let (client, debug) = (registry.client(), registry.debug_client());
+    let location = client.begin("a").await;
+    let (_sender, body) = pipe();
+    client.patch(&location).body(body).send().await.refuses(400, "SIZE_INVALID");
+    let counted = async |limit: &str| value(&scrape(&debug).await, &format!("breakwater_limited_total{{limit=\"{limit}\"}}"));
+    assert_eq!(counted("slow_body").await, Some(1.0));
+    let silent = tokio::net::TcpStream::connect(registry.address).await.unwrap();
+    eventually(async || counted("handshake").await == Some(1.0)).await;
+    drop(silent);
+    let crowd: Vec<_> = futures_util::future::join_all((0..3).map(|_| tokio::net::TcpStream::connect(registry.address))).await;
+    eventually(async || counted("connections").await.is_some_and(|count| count > 0.0)).await;
+    drop(crowd);
 }
 
 #[tokio::test]
