@@ -154,9 +154,9 @@ impl Check<'_> {
         let near = schema::nearest(name, keys.iter().map(|key| key.name.to_owned()));
         match (strangers, near) {
             (Strangers::Warned, Some(near)) => {
-                self.report.warning(Some(origin), path, format_args!("unknown, so ignored; did you mean `{near}`?"));
+                self.report.mistake(Some(origin), path, format_args!("unknown, so ignored; did you mean `{near}`?"));
             }
-            (Strangers::Warned, None) => self.report.warning(Some(origin), path, "unknown, so ignored"),
+            (Strangers::Warned, None) => self.report.mistake(Some(origin), path, "unknown, so ignored"),
             (Strangers::Refused, near) => {
                 let known = keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
                 let advice = near.map_or_else(|| format!("one of {known} is meant here"), |near| format!("did you mean `{near}`?"));

@@ -42,9 +42,9 @@ fn unknown(variable: &str, segment: &str, known: impl Iterator<Item = String>, r
     let origin = Origin::Variable(variable.into());
     match schema::nearest(segment, known) {
         Some(near) => {
-            report.warning(Some(&origin), "", format_args!("`{segment}` is unknown, so the variable is ignored; did you mean `{near}`?"))
+            report.mistake(Some(&origin), "", format_args!("`{segment}` is unknown, so the variable is ignored; did you mean `{near}`?"))
         }
-        None => report.warning(Some(&origin), "", format_args!("`{segment}` is unknown, so the variable is ignored")),
+        None => report.mistake(Some(&origin), "", format_args!("`{segment}` is unknown, so the variable is ignored")),
     }
 }
 
@@ -130,7 +130,7 @@ impl Place<'_> {
             Kind::Table | Kind::Any => self.free(node, segments, value),
             _ => {
                 let text = format_args!("`{}` has nothing below it, so the variable is ignored", key.name);
-                self.report.warning(Some(&Origin::Variable(self.variable.into())), "", text);
+                self.report.mistake(Some(&Origin::Variable(self.variable.into())), "", text);
             }
         }
     }
