@@ -6,6 +6,7 @@
 
 mod assemble;
 mod check;
+mod credentials;
 mod environment;
 mod examine;
 mod excerpt;
@@ -204,9 +205,10 @@ fn examined(name: &str, text: &str, environment: BTreeMap<String, String>) -> Ex
     let Some(mut root) = tree::read_file(name, text, &mut report) else {
         return Examined::new(None, report, source, Settings::default(), excerpts);
     };
-    environment::overlay(&mut root, source.environment.clone(), &mut report);
-    let mut settings = check::check(&root, &mut report);
-    source.rules = include_rules(&mut settings, &mut excerpts, &mut report);
+    environment::overlay(&mut root, &source.environment, &mut report);
+    let credentials = source.environment.get(credentials::DIRECTORY).map(String::as_str);
+    let mut settings = check::check(&root, credentials, &mut report);
+    source.rules = include_rules(&mut settings, credentials, &mut excerpts, &mut report);
     let mut config = assemble::assemble(name, &settings, &mut report);
     config.telemetry.traces = traces(&source.environment);
     Examined::new(Some(config), report, source, settings, excerpts)
@@ -231,7 +233,7 @@ fn include_rules(settings: &mut Settings, credentials: Option<&str>, excerpts: &
         Ok(text) => {
             excerpts.add(&path, &text);
             if let Some(root) = tree::read_file(&path, &text, report) {
-                check::include(settings, "access", &root, schema::ACCESS, report);
+                check::include(settings, "access", &root, schema::ACCESS, credentials, report);
             }
         }
         Err(error) => report.problem(origin.as_ref(), "access.file", format_args!("cannot read {path}: {error}")),
