@@ -5,6 +5,7 @@
 
 mod access;
 mod check_config;
+mod config_show;
 mod dev;
 mod development_certificate;
 mod man;
@@ -51,6 +52,8 @@ enum Verb {
     Serve(serve::Arguments),
     /// Check a configuration, and find rules that can never match.
     CheckConfig(check_config::Arguments),
+    /// The configuration in force.
+    Config(config_show::Arguments),
     /// Edit a password file.
     User(user::Arguments),
     /// Ask what the access rules say.
@@ -99,6 +102,7 @@ fn perform(verb: Verb) -> anyhow::Result<Outcome> {
     match verb {
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::CheckConfig(arguments) => check_config::run(arguments),
+        Verb::Config(arguments) => config_show::run(arguments),
         Verb::User(arguments) => user::run(arguments),
         Verb::Access(arguments) => access::run(arguments),
         Verb::Token(arguments) => token::run(arguments),

@@ -54,6 +54,11 @@ impl Settings {
         self.0.get(path).map(|setting| &setting.origin)
     }
 
+    /// Every value with its name and its place, in the order of the names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Typed, &Origin)> {
+        self.0.iter().map(|(path, setting)| (path.as_str(), &setting.typed, &setting.origin))
+    }
+
     /// The names whose value is another here than there, or is in one of both only; sorted.
     pub(crate) fn differing(&self, other: &Self) -> Vec<String> {
         let names = self.0.keys().chain(other.0.keys()).collect::<BTreeSet<_>>();

@@ -7,12 +7,14 @@
 mod assemble;
 mod check;
 mod credentials;
+mod defaults;
 mod environment;
 mod examine;
 mod excerpt;
 mod problem;
 mod scalar;
 mod schema;
+mod show;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -28,6 +30,7 @@ use excerpt::Excerpts;
 use ipnet::IpNet;
 use problem::Report;
 pub use problem::{Error, Notice, Severity};
+pub use show::Shown;
 
 use crate::telemetry::Traces;
 

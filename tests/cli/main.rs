@@ -1,6 +1,8 @@
 //! The built binary as a user runs it: exit codes and messages.
 
 mod check_config;
+mod config_show;
+mod secrets;
 
 use std::io::Write;
 use std::path::Path;

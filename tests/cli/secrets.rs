@@ -1,0 +1,1 @@
+//! Secrets in files of their own.
