@@ -147,6 +147,16 @@ impl ExtendedKeyUsageValidator for AnyUsage {
     }
 }
 
+/// Reads certificates and key sets as a start would, and keeps nothing. Blocks.
+pub fn check_trusted_keys(bundle: Option<&Path>, jwks: Option<&Path>) -> Result<(), Error> {
+    Trusted::of_files(bundle, jwks).map(drop)
+}
+
+/// Whether any of the configured algorithms verifies tokens.
+pub fn check_algorithms(names: &[String]) -> Result<(), Error> {
+    algorithms(names).map(drop)
+}
+
 /// The algorithms of the configuration; symmetric ones, and ES512, are known to registry:2 and of no use here.
 fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, Error> {
     if names.is_empty() {

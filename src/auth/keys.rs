@@ -143,6 +143,11 @@ impl KeySet {
     }
 }
 
+/// Reads the keys as a start would, and keeps nothing. Blocks.
+pub fn check_signing_keys(path: &Path, certificate: Option<&Path>) -> Result<(), Error> {
+    KeySet::read(path, certificate).map(drop)
+}
+
 /// Reads the certificates of a PEM file, of which there is at least one. Blocks.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let only_certificates = |item| if let Item::X509Certificate(certificate) = item { Some(certificate) } else { None };

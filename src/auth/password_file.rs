@@ -150,6 +150,12 @@ impl PasswordFile {
         })
     }
 
+    /// The numbers of the lines that are neither an entry nor a comment nor blank: a registry does not start with one.
+    pub fn strays(&self) -> impl Iterator<Item = usize> {
+        let is_stray = |line: &[u8]| !line.is_empty() && !line.starts_with(b"#") && !line.contains(&b':');
+        self.lines.iter().enumerate().filter(move |(_, line)| is_stray(line.trim_ascii())).map(|(index, _)| index + 1)
+    }
+
     /// Gives a user a password; whether the user was there before.
     pub fn set(&mut self, name: &UserName, hash: &PasswordHash) -> bool {
         let line = format!("{name}:{}", hash.0).into_bytes();
@@ -265,6 +271,12 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file.path).unwrap(), expected);
         assert!(file.remove(&name("bob")));
         assert!(!file.remove(&name("bob")));
+    }
+
+    #[test]
+    fn lines_that_stop_a_start_are_told_by_their_numbers() {
+        let (_directory, file) = file("# x\n\n  \nodd\nalice:x\r\n  odd again \r\n");
+        assert_eq!(file.strays().collect::<Vec<_>>(), [4, 6]);
     }
 
     #[test]

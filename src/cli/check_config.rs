@@ -8,16 +8,20 @@ use clap::Args;
 
 use super::{Outcome, print};
 use crate::auth::{HtpasswdOptions, Options, PasswordFile};
-use crate::config::{self, Severity};
-use crate::tls::Finding;
+use crate::config::{self, Examined, Severity};
+use crate::server;
 
 const EXAMPLES: &str = "\
 Examples:
   breakwater check-config config.yml
   REGISTRY_HTTP_ADDR=:443 breakwater check-config
+  breakwater check-config --json config.yml
 
-Exit 0: nothing wrong. 1: it cannot be used, or says something that cannot have been meant, such as a rule that can never match, or names \
-a certificate that has expired or does not fit its key.";
+Looks at the file, its variables and all that they name, as a start would: other files, directories and the rights on them, keys and \
+the dates of certificates, ports. Run it as the user that the registry runs as. It changes nothing on disk.
+
+Exit 0: nothing wrong. 1: it cannot be used, or says something that cannot have been meant, such as a key that is unknown or a rule \
+that can never match, or names a certificate that has expired or does not fit its key.";
 
 /// The arguments of `check-config`.
 #[derive(Args, Debug)]
@@ -25,41 +29,42 @@ a certificate that has expired or does not fit its key.";
 pub(super) struct Arguments {
     /// The configuration file.
     file: Option<PathBuf>,
+    /// Print an array of objects, for programs.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Checks a file with the environment over it.
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let path = config::default_path(arguments.file, super::environment())?;
-    let loaded = config::load(&path, super::environment())?;
-    let mut text = String::new();
-    let mut mistakes = 0;
-    for notice in &loaded.warnings {
-        let word = match notice.severity {
-            Severity::Mistake => "error",
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-        };
-        mistakes += usize::from(notice.severity == Severity::Mistake);
-        text.push_str(&format!("{word}: {}\n", notice.message));
+    let mut examined = config::examine(&path, super::environment());
+    inspect(&mut examined);
+    let mistakes = examined.mistakes();
+    if arguments.json {
+        print(format!("{}\n", serde_json::to_string_pretty(&examined.findings())?).as_bytes())?;
+    } else {
+        let verdict = if mistakes == 0 { "can be used".to_owned() } else { format!("errors found: {mistakes}") };
+        print(format!("{}{}: {verdict}\n", examined.text(), path.display()).as_bytes())?;
     }
-    if let Options::Htpasswd(options) = &loaded.config.auth {
+    Ok(if mistakes == 0 { Outcome::Done } else { Outcome::Denied })
+}
+
+/// Looks at what the configuration names.
+fn inspect(examined: &mut Examined) {
+    let Some(config) = examined.config.clone() else { return };
+    if let Options::Htpasswd(options) = &config.auth {
         for user in strangers(options) {
-            text.push_str(&format!("warning: access: `{user}` is not in {} (yet)\n", options.path.display()));
+            examined.add(Severity::Warning, "access", &format!("`{user}` is not in {} (yet)", options.path.display()));
         }
     }
-    for finding in loaded.config.tls.iter().flat_map(|tls| tls.inspect(SystemTime::now())) {
-        let (word, what) = match &finding {
-            Finding::Error(what) => ("error", what),
-            Finding::Warning(what) => ("warning", what),
-            Finding::Info(what) => ("info", what),
-        };
-        mistakes += usize::from(word == "error");
-        text.push_str(&format!("{word}: {what}\n"));
+    for (key, path) in examined.key_sets() {
+        if let Err(text) = server::inspect_key_set(&path) {
+            examined.add(Severity::Mistake, &key, &text);
+        }
     }
-    let verdict = if mistakes == 0 { "can be used".to_owned() } else { format!("errors found: {mistakes}") };
-    text.push_str(&format!("{}: {verdict}\n", path.display()));
-    print(text.as_bytes())?;
-    Ok(if mistakes == 0 { Outcome::Done } else { Outcome::Denied })
+    for finding in server::inspect(&config, SystemTime::now()) {
+        examined.add(finding.severity, finding.key, &finding.text);
+    }
 }
 
 /// Users of whom rules speak and whom the password file does not have. A file that is missing is made at the start, and has none.

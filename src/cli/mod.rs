@@ -5,6 +5,7 @@
 
 mod access;
 mod check_config;
+mod config_show;
 mod dev;
 mod development_certificate;
 mod garbage_collect;
@@ -63,6 +64,8 @@ enum Verb {
     CheckConfig(check_config::Arguments),
     /// Have a running registry read its files again, and wait for the answer.
     Reload(reload::Arguments),
+    /// The configuration in force.
+    Config(config_show::Arguments),
     /// Edit a password file.
     User(user::Arguments),
     /// Ask what the access rules say.
@@ -149,6 +152,7 @@ fn perform(verb: Verb) -> anyhow::Result<Outcome> {
         Verb::GarbageCollect(arguments) => garbage_collect::run(&arguments),
         Verb::CheckConfig(arguments) => check_config::run(arguments),
         Verb::Reload(arguments) => reload::run(arguments),
+        Verb::Config(arguments) => config_show::run(arguments),
         Verb::User(arguments) => user::run(arguments),
         Verb::Access(arguments) => access::run(arguments),
         Verb::Token(arguments) => token::run(arguments),

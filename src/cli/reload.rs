@@ -29,7 +29,9 @@ pub(super) struct Arguments {
 /// Asks, and waits for the answer.
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let path = config::default_path(arguments.config, super::environment())?;
-    let state = config::state_of(&path, super::environment())?;
+    // Also of a configuration that cannot be used: the registry says so itself.
+    let examined = config::examine(&path, super::environment());
+    let Some(state) = examined.config.as_ref().map(|config| config.state.clone()) else { bail!("{}", examined.text().trim_end()) };
     match server::ask(&state, Request::Reload).context("the registry does not answer at its control socket")? {
         Reply::Done(None) => print(b"the registry has taken everything up\n"),
         Reply::Done(Some(note)) => print(format!("the registry has taken up what it can; {note}\n").as_bytes()),

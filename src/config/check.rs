@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use super::credentials;
+use super::excerpt::MASK;
 use super::problem::{Origin, Report, Severity};
 use super::scalar;
 use super::schema::{self, Key, Kind, Status};
@@ -16,14 +18,22 @@ struct Setting {
     typed: Typed,
 }
 
+/// A value as it was understood.
 #[derive(Clone, PartialEq)]
-enum Typed {
+pub(crate) enum Typed {
+    /// A section that is there.
     Section,
+    /// A truth value.
     Bool(bool),
+    /// A whole number.
     Integer(i64),
+    /// A duration.
     Duration(Duration),
+    /// One text.
     Text(String),
+    /// A list of texts.
     Texts(Vec<String>),
+    /// Free names with their texts.
     Table(Vec<(String, Vec<String>)>),
 }
 
@@ -42,6 +52,11 @@ impl Settings {
     /// Where a name was written, if it was.
     pub(crate) fn origin(&self, path: &str) -> Option<&Origin> {
         self.0.get(path).map(|setting| &setting.origin)
+    }
+
+    /// Every value with its name and its place, in the order of the names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Typed, &Origin)> {
+        self.0.iter().map(|(path, setting)| (path.as_str(), &setting.typed, &setting.origin))
     }
 
     /// The names whose value is another here than there, or is in one of both only; sorted.
@@ -105,17 +120,24 @@ impl Settings {
     }
 }
 
-/// Types a whole file.
-pub(crate) fn check(root: &Node, report: &mut Report) -> Settings {
-    let mut check = Check { settings: Settings::default(), report };
+/// Types a whole file; `credentials` is the directory of systemd that paths may begin with.
+pub(crate) fn check(root: &Node, credentials: Option<&str>, report: &mut Report) -> Settings {
+    let mut check = Check { settings: Settings::default(), credentials, report };
     let keys: Vec<&Key> = schema::top().collect();
     check.entries("", root, &keys, Strangers::Warned);
     check.settings
 }
 
 /// Types the content of a file that stands for a section, as if it were written there.
-pub(crate) fn include(settings: &mut Settings, path: &str, root: &Node, keys: &'static [Key], report: &mut Report) {
-    let mut check = Check { settings: std::mem::take(settings), report };
+pub(crate) fn include(
+    settings: &mut Settings,
+    path: &str,
+    root: &Node,
+    keys: &'static [Key],
+    credentials: Option<&str>,
+    report: &mut Report,
+) {
+    let mut check = Check { settings: std::mem::take(settings), credentials, report };
     check.entries(path, root, &keys.iter().collect::<Vec<_>>(), Strangers::Warned);
     *settings = check.settings;
 }
@@ -128,6 +150,7 @@ enum Strangers {
 
 struct Check<'a> {
     settings: Settings,
+    credentials: Option<&'a str>,
     report: &'a mut Report,
 }
 
@@ -154,9 +177,9 @@ impl Check<'_> {
         let near = schema::nearest(name, keys.iter().map(|key| key.name.to_owned()));
         match (strangers, near) {
             (Strangers::Warned, Some(near)) => {
-                self.report.warning(Some(origin), path, format_args!("unknown, so ignored; did you mean `{near}`?"));
+                self.report.mistake(Some(origin), path, format_args!("unknown, so ignored; did you mean `{near}`?"));
             }
-            (Strangers::Warned, None) => self.report.warning(Some(origin), path, "unknown, so ignored"),
+            (Strangers::Warned, None) => self.report.mistake(Some(origin), path, "unknown, so ignored"),
             (Strangers::Refused, near) => {
                 let known = keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
                 let advice = near.map_or_else(|| format!("one of {known} is meant here"), |near| format!("did you mean `{near}`?"));
@@ -208,6 +231,8 @@ impl Check<'_> {
             _ => match typed(node, &key.kind) {
                 Ok(value) => {
                     self.ask_about_nanoseconds(path, node, &key.kind);
+                    self.ask_about_the_mask(path, node, &key.kind);
+                    let value = self.expanded(path, node, value, &key.kind);
                     self.keep(path, &node.origin, value);
                 }
                 Err(wanted) => {
@@ -229,6 +254,28 @@ impl Check<'_> {
             }
             _ if node.is_null() => {}
             _ => self.report.problem(Some(&node.origin), path, "must be a list: begin each of its items with `- `"),
+        }
+    }
+
+    /// The path that is meant, where one begins with the directory of credentials.
+    fn expanded(&mut self, path: &str, node: &Node, value: Typed, kind: &Kind) -> Typed {
+        let credentials = self.credentials;
+        let expanded = match &value {
+            Typed::Text(text) if !matches!(kind, Kind::Secret) => credentials::expanded(text, credentials).map(Typed::Text),
+            Typed::Texts(texts) => {
+                texts.iter().map(|text| credentials::expanded(text, credentials)).collect::<Result<_, _>>().map(Typed::Texts)
+            }
+            _ => return value,
+        };
+        expanded.unwrap_or_else(|why| {
+            self.report.problem(Some(&node.origin), path, why);
+            value
+        })
+    }
+
+    fn ask_about_the_mask(&mut self, path: &str, node: &Node, kind: &Kind) {
+        if matches!(kind, Kind::Secret) && node.text() == Some(MASK) {
+            self.report.mistake(Some(&node.origin), path, "this is what `config show` prints in place of a secret, and no secret");
         }
     }
 

@@ -8,25 +8,28 @@
 use std::collections::BTreeMap;
 
 use super::check::chosen_by_name;
+use super::credentials;
 use super::problem::{Origin, Report, Severity};
 use super::schema::{self, Key, Kind};
 use super::tree::{self, Entry, Node, Style, Value};
 
-const PREFIX: &str = "REGISTRY_";
+/// What names of variables begin with.
+pub(super) const PREFIX: &str = "REGISTRY_";
 
 /// Lays every variable over the tree.
-pub(crate) fn overlay(root: &mut Node, environment: BTreeMap<String, String>, report: &mut Report) {
+pub(crate) fn overlay(root: &mut Node, environment: &BTreeMap<String, String>, report: &mut Report) {
     let ours = environment.iter().filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)));
     for (name, rest, value) in ours.filter(|(_, rest, _)| !belongs_to_others(rest)) {
         let segments: Vec<&str> = rest.split('_').collect();
-        let Some(top) = schema::top().find(|key| key.segment() == segments[0]) else {
+        if !schema::top().any(|key| key.segment() == segments[0]) {
             unknown(name, segments[0], schema::top().map(Key::segment), report);
             continue;
-        };
-        let Some((segments, node)) = value_of(name, value, &segments, &environment, report) else { continue };
-        let place = Place { variable: name, report };
-        place.section(root, &[top], &segments, node);
+        }
+        let Some((segments, node)) = value_of(name, value, &segments, environment, report) else { continue };
+        lay(root, name, &segments, node, report);
     }
+    // Last, so that it is known what they must give way to.
+    credentials::overlay(root, environment, report);
 }
 
 /// Variables that other programs set, and the one that names the file.
@@ -42,9 +45,9 @@ fn unknown(variable: &str, segment: &str, known: impl Iterator<Item = String>, r
     let origin = Origin::Variable(variable.into());
     match schema::nearest(segment, known) {
         Some(near) => {
-            report.warning(Some(&origin), "", format_args!("`{segment}` is unknown, so the variable is ignored; did you mean `{near}`?"))
+            report.mistake(Some(&origin), "", format_args!("`{segment}` is unknown, so the variable is ignored; did you mean `{near}`?"))
         }
-        None => report.warning(Some(&origin), "", format_args!("`{segment}` is unknown, so the variable is ignored")),
+        None => report.mistake(Some(&origin), "", format_args!("`{segment}` is unknown, so the variable is ignored")),
     }
 }
 
@@ -68,30 +71,38 @@ fn value_of<'a>(
         }
         return Some((segments.to_vec(), node));
     };
-    let beside = name.trim_end_matches("_FILE");
-    if environment.contains_key(beside) {
+    if let Some(beside) = name.strip_suffix("_FILE").filter(|beside| environment.contains_key(*beside)) {
         report.problem(Some(&origin), "", format_args!("{beside} is set as well; unset one of the two"));
         return None;
     }
-    match std::fs::read_to_string(value) {
-        Ok(text) => Some((secret.to_vec(), Node::quoted(origin, text.trim_end_matches(['\n', '\r']).to_owned()))),
-        Err(error) => {
-            report.problem(Some(&origin), "", format_args!("cannot read the file {value} that it names: {error}"));
-            None
-        }
-    }
+    let directory = environment.get(credentials::DIRECTORY).map(String::as_str);
+    let path = credentials::expanded(value, directory).map_err(|why| report.problem(Some(&origin), "", why)).ok()?;
+    Some((secret.to_vec(), credentials::read(name, &path, report)?))
 }
 
 fn names_a_secret_file<'s, 'a>(segments: &'s [&'a str]) -> Option<&'s [&'a str]> {
     let (last, secret) = segments.split_last()?;
-    let names = |segments: &[&str]| {
-        let top = schema::top().find(|key| Some(&key.segment().as_str()) == segments.first())?;
-        segments.iter().skip(1).try_fold(top, |key, segment| match key.kind {
-            Kind::Items(_) if segment.parse::<usize>().is_ok() => Some(key),
-            _ => key.keys().iter().find(|key| key.segment() == *segment),
-        })
-    };
-    (*last == "FILE" && names(segments).is_none() && matches!(names(secret)?.kind, Kind::Secret)).then_some(secret)
+    (*last == "FILE" && key_of(segments).is_none() && matches!(key_of(secret)?.kind, Kind::Secret)).then_some(secret)
+}
+
+/// The key that the segments of a variable's name lead to, by fixed names and the indexes of lists.
+pub(super) fn key_of(segments: &[&str]) -> Option<&'static Key> {
+    let (first, rest) = segments.split_first()?;
+    let top = schema::top().find(|key| key.segment() == *first)?;
+    rest.iter().try_fold(top, |key, segment| match key.kind {
+        Kind::Items(_) if segment.parse::<usize>().is_ok() => Some(key),
+        _ => {
+            let below = key.keys().iter().find(|key| key.segment() == *segment)?;
+            Some(if matches!(below.kind, Kind::Inline) { key } else { below })
+        }
+    })
+}
+
+/// Lays a value down where the segments of a variable's name lead to.
+pub(super) fn lay(root: &mut Node, variable: &str, segments: &[&str], value: Node, report: &mut Report) {
+    if let Some(top) = schema::top().find(|key| Some(&key.segment().as_str()) == segments.first()) {
+        Place { variable, report }.section(root, &[top], segments, value);
+    }
 }
 
 /// One variable on its way down.
@@ -130,7 +141,7 @@ impl Place<'_> {
             Kind::Table | Kind::Any => self.free(node, segments, value),
             _ => {
                 let text = format_args!("`{}` has nothing below it, so the variable is ignored", key.name);
-                self.report.warning(Some(&Origin::Variable(self.variable.into())), "", text);
+                self.report.mistake(Some(&Origin::Variable(self.variable.into())), "", text);
             }
         }
     }

@@ -6,10 +6,15 @@
 
 mod assemble;
 mod check;
+mod credentials;
+mod defaults;
 mod environment;
+mod examine;
+mod excerpt;
 mod problem;
 mod scalar;
 mod schema;
+mod show;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -20,9 +25,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use check::Settings;
+pub use examine::{Examined, Finding, examine};
+use excerpt::Excerpts;
 use ipnet::IpNet;
 use problem::Report;
 pub use problem::{Error, Notice, Severity};
+pub use show::Shown;
 
 use crate::telemetry::Traces;
 
@@ -187,36 +195,26 @@ pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>
     read(&name, &text, environment.into_iter().collect())
 }
 
-/// Where the state of a configuration lies, whether or not the rest of it can be used.
-///
-/// # Errors
-/// The file cannot be read, or says nothing of use.
-pub fn state_of(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<PathBuf, Error> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: name.clone(), source })?;
-    let mut report = Report::default();
-    let Some(mut root) = tree::read_file(&name, &text, &mut report) else { return Err(Error::Invalid(report.problems)) };
-    environment::overlay(&mut root, environment.into_iter().collect(), &mut report);
-    Ok(assemble::assemble(&name, &check::check(&root, &mut report), &mut Report::default()).state)
-}
-
 /// Checks the text of a file with the environment over it.
 fn read(name: &str, text: &str, environment: BTreeMap<String, String>) -> Result<Loaded, Error> {
-    let mut report = Report::default();
-    let config = tree::read_file(name, text, &mut report).map(|mut root| {
-        environment::overlay(&mut root, environment.clone(), &mut report);
-        let mut settings = check::check(&root, &mut report);
-        let rules = include_rules(&mut settings, &mut report);
-        (assemble::assemble(name, &settings, &mut report), rules, settings)
-    });
-    match config {
-        Some((mut config, rules, settings)) if report.problems.is_empty() => {
-            config.telemetry.traces = traces(&environment);
-            let source = Source { path: name.into(), environment, rules };
-            Ok(Loaded { config, warnings: report.notices, source, settings })
-        }
-        _ => Err(Error::Invalid(report.problems)),
-    }
+    examined(name, text, environment).into_loaded()
+}
+
+/// Looks at the text of a file with the environment over it.
+fn examined(name: &str, text: &str, environment: BTreeMap<String, String>) -> Examined {
+    let (mut report, mut excerpts) = (Report::default(), Excerpts::default());
+    excerpts.add(name, text);
+    let mut source = Source { path: name.into(), environment, rules: None };
+    let Some(mut root) = tree::read_file(name, text, &mut report) else {
+        return Examined::new(None, report, source, Settings::default(), excerpts);
+    };
+    environment::overlay(&mut root, &source.environment, &mut report);
+    let credentials = source.environment.get(credentials::DIRECTORY).map(String::as_str);
+    let mut settings = check::check(&root, credentials, &mut report);
+    source.rules = include_rules(&mut settings, credentials, &mut excerpts, &mut report);
+    let mut config = assemble::assemble(name, &settings, &mut report);
+    config.telemetry.traces = traces(&source.environment);
+    Examined::new(Some(config), report, source, settings, excerpts)
 }
 
 /// Requests are traced when a collector is named, by the variables of OpenTelemetry.
@@ -228,7 +226,7 @@ fn traces(environment: &BTreeMap<String, String>) -> Traces {
 }
 
 /// Reads the rules from the file that they have been put into, if they have; where that is.
-fn include_rules(settings: &mut Settings, report: &mut Report) -> Option<PathBuf> {
+fn include_rules(settings: &mut Settings, credentials: Option<&str>, excerpts: &mut Excerpts, report: &mut Report) -> Option<PathBuf> {
     let (path, origin) = (settings.text("access.file")?.to_owned(), settings.origin("access.file").cloned());
     if ["access.rules", "access.groups"].iter().any(|key| settings.origin(key).is_some()) {
         report.problem(origin.as_ref(), "access.file", "cannot stand beside rules or groups; keep one of the two");
@@ -236,8 +234,9 @@ fn include_rules(settings: &mut Settings, report: &mut Report) -> Option<PathBuf
     }
     match std::fs::read_to_string(&path) {
         Ok(text) => {
+            excerpts.add(&path, &text);
             if let Some(root) = tree::read_file(&path, &text, report) {
-                check::include(settings, "access", &root, schema::ACCESS, report);
+                check::include(settings, "access", &root, schema::ACCESS, credentials, report);
             }
         }
         Err(error) => report.problem(origin.as_ref(), "access.file", format_args!("cannot read {path}: {error}")),

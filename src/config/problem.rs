@@ -17,13 +17,23 @@ pub(crate) enum Origin {
     },
     /// A variable of the environment.
     Variable(Arc<str>),
+    /// A file that holds a secret and nothing else.
+    SecretFile {
+        /// The variable that names it, or the directory of systemd that it lies in.
+        named_by: Arc<str>,
+        /// The file.
+        path: Arc<str>,
+    },
+    /// A whole file: something is not written in it.
+    Whole(Arc<str>),
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
-            Self::Variable(name) => f.write_str(name),
+            Self::SecretFile { named_by, path } => write!(f, "{named_by} ({path})"),
+            Self::Variable(name) | Self::Whole(name) => f.write_str(name),
         }
     }
 }
@@ -31,7 +41,7 @@ impl fmt::Display for Origin {
 /// How much a notice matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Something that cannot have been meant; a check of the configuration counts it as an error.
+    /// Something that cannot have been meant, or cannot be used; a check of the configuration counts it as an error.
     Mistake,
     /// Something asked for will not happen, or was probably meant otherwise.
     Warning,
@@ -39,13 +49,25 @@ pub enum Severity {
     Info,
 }
 
-/// Something about the configuration that does not stop the start.
+/// Something about the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// How much it matters.
     pub severity: Severity,
     /// The place, the key and what is to be known, readable alone.
     pub message: String,
+    /// The key, as a dotted path; empty where it is about no key.
+    pub key: String,
+    /// What is to be known, without the place and the key.
+    pub text: String,
+    pub(crate) origin: Option<Origin>,
+}
+
+impl Notice {
+    pub(crate) fn new(severity: Severity, origin: Option<&Origin>, key: &str, text: impl fmt::Display) -> Self {
+        let text = text.to_string();
+        Self { severity, message: sentence(origin, key, &text), key: key.to_owned(), text, origin: origin.cloned() }
+    }
 }
 
 /// Everything that keeps a configuration from being used.
@@ -67,14 +89,14 @@ pub enum Error {
     },
     /// The file and the environment say what cannot be done.
     #[error("{}", list(.0))]
-    Invalid(Vec<String>),
+    Invalid(Vec<Notice>),
 }
 
 /// Gathers what is found, so that one run names every problem.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     /// What stops the start.
-    pub(crate) problems: Vec<String>,
+    pub(crate) problems: Vec<Notice>,
     /// What does not.
     pub(crate) notices: Vec<Notice>,
 }
@@ -82,7 +104,7 @@ pub(crate) struct Report {
 impl Report {
     /// Notes a problem with a key, once; `text` says what is wrong and what to do.
     pub(crate) fn problem(&mut self, origin: Option<&Origin>, key: &str, text: impl fmt::Display) {
-        let problem = sentence(origin, key, text);
+        let problem = Notice::new(Severity::Mistake, origin, key, text);
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
@@ -90,7 +112,7 @@ impl Report {
 
     /// Notes something that does not stop the start, once.
     pub(crate) fn notice(&mut self, severity: Severity, origin: Option<&Origin>, key: &str, text: impl fmt::Display) {
-        let notice = Notice { severity, message: sentence(origin, key, text) };
+        let notice = Notice::new(severity, origin, key, text);
         if !self.notices.contains(&notice) {
             self.notices.push(notice);
         }
@@ -107,7 +129,7 @@ impl Report {
     }
 }
 
-fn sentence(origin: Option<&Origin>, key: &str, text: impl fmt::Display) -> String {
+fn sentence(origin: Option<&Origin>, key: &str, text: &str) -> String {
     let mut sentence = String::new();
     if let Some(origin) = origin {
         sentence.push_str(&format!("{origin}: "));
@@ -115,11 +137,12 @@ fn sentence(origin: Option<&Origin>, key: &str, text: impl fmt::Display) -> Stri
     if !key.is_empty() {
         sentence.push_str(&format!("{key}: "));
     }
-    sentence + &text.to_string()
+    sentence + text
 }
 
-fn list(problems: &[String]) -> String {
-    match problems {
+fn list(problems: &[Notice]) -> String {
+    let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    match messages.as_slice() {
         [one] => format!("the configuration cannot be used: {one}"),
         many => format!("the configuration cannot be used, for {} reasons:\n  {}", many.len(), many.join("\n  ")),
     }

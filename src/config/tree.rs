@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::problem::{Origin, Report};
 
@@ -142,7 +142,8 @@ impl Builder {
                 Ok((Event::DocumentEnd, _)) => break,
                 Ok((event, span)) => self.take(event, span),
                 Err(fault) => {
-                    let origin = self.origin(fault.marker().line(), fault.marker().col());
+                    let (line, column) = place_of(&fault, text);
+                    let origin = self.origin(line, column);
                     Err((origin, format!("this is not YAML: {}", fault.info())))
                 }
             };
@@ -242,6 +243,14 @@ impl Builder {
     }
 }
 
+/// Where a fault lies. A tab in front of a line is told at the text before it, which could have gone on there.
+fn place_of(fault: &ScanError, text: &str) -> (usize, usize) {
+    let (line, column) = (fault.marker().line(), fault.marker().col());
+    let is_tabbed = |text: &str| text.chars().take_while(|letter| letter.is_whitespace()).any(|letter| letter == '\t');
+    let tabbed = text.lines().enumerate().skip(line.saturating_sub(1)).find(|(_, text)| fault.info().contains("tab") && is_tabbed(text));
+    tabbed.map_or((line, column), |(index, text)| (index + 1, text.chars().position(|letter| letter == '\t').unwrap_or_default()))
+}
+
 const MERGE: &str = "<<";
 
 /// Replaces merge keys by what they bring; what is written beside them wins, and of several maps the first.
@@ -337,7 +346,7 @@ mod tests {
         for text in ["a: [1\nb: 2\n", "a: 1\n\tb: 2\n", "a: *nowhere\n", "[a, b]: c\n", "a: {<<: 3}\n", "a: &x [*x]\n"] {
             let mut report = Report::default();
             assert!(read_file("f.yml", text, &mut report).is_none(), "{text:?}");
-            assert!(report.problems[0].starts_with("f.yml:"), "{:?}", report.problems);
+            assert!(report.problems[0].message.starts_with("f.yml:"), "{:?}", report.problems);
         }
     }
 

@@ -147,7 +147,8 @@ async fn tokens(authenticator: &Authenticator) -> Result<(), String> {
     reloaded.and(authenticator.save_uses().await).map_err(told)
 }
 
-fn socket_of(state: &Path) -> PathBuf {
+/// Where the socket of a state directory lies.
+pub(super) fn socket_of(state: &Path) -> PathBuf {
     state.join("control.sock")
 }
 

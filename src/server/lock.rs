@@ -36,6 +36,12 @@ impl Lock {
     }
 }
 
+/// Whether another process holds one of the two. Blocks; to look, a lock is shared for a moment.
+pub(super) fn is_held(state: &Path, root: &Path) -> bool {
+    let held = |path: &Path| File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
+    held(&state.join("lock")) || held(root)
+}
+
 fn lock(file: &File, path: &Path) -> Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
@@ -59,7 +65,9 @@ mod tests {
             let refusal = Lock::take(other, &root).await.unwrap_err().to_string();
             assert!(refusal.contains("another breakwater serves this directory"), "{refusal}");
         }
+        assert!(is_held(&state, &root) && is_held(&directory.path().join("elsewhere"), &root));
         drop(first);
+        assert!(!is_held(&state, &root));
         Lock::take(&state, &root).await.unwrap();
     }
 }

@@ -185,7 +185,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     if chain.is_empty() { Err(Error::NoCertificate(path.to_owned())) } else { Ok(chain) }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
     let pem = zeroize::Zeroizing::new(std::fs::read(path).map_err(unreadable)?);
     let key = rustls_pemfile::private_key(&mut pem.as_slice()).map_err(unreadable)?;

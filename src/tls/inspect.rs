@@ -8,7 +8,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::certificate::{certificates, pair, serve};
+use super::certificate::{certificates, pair, private_key, serve};
 use super::client::verifier;
 use super::leaf::Leaf;
 use super::{Error, Options};
@@ -18,33 +18,63 @@ const NOTICE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// One thing that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// Nobody can be served so.
-    Error(String),
-    /// Nobody can be served so for long.
-    Warning(String),
-    /// Worth knowing.
-    Info(String),
+pub struct Finding {
+    /// What it means for who is to be served.
+    pub weight: Weight,
+    /// The key that names what was looked at.
+    pub key: &'static str,
+    /// What was found.
+    pub text: String,
 }
+
+/// What a finding means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// Nobody can be served so.
+    Error,
+    /// Nobody can be served so for long.
+    Warning,
+    /// Worth knowing.
+    Info,
+}
+
+const CERTIFICATE: &str = "http.tls.certificate";
+const KEY: &str = "http.tls.key";
+const CLIENTS: &str = "http.tls.clientcas";
+const ACME: &str = "http.tls.letsencrypt";
 
 impl Options {
     /// Looks at the files as a start would, and at the dates. Blocks.
     pub fn inspect(&self, now: SystemTime) -> Vec<Finding> {
-        let Some(acme) = &self.acme else { return vec![self.files(now)] };
-        let authority = acme.authority.as_deref().and_then(|path| certificates(path).err());
-        let authority = authority.map(|error| Finding::Error(format!("http.tls.letsencrypt.cacert: {}", chain(&error))));
         let clients = self.client.as_ref().and_then(|client| verifier(client, &Arc::new(default_provider())).err());
-        let found = match clients {
-            Some(error) => Finding::Error(format!("http.tls: {}", chain(&error))),
-            None => self.of_acme(now),
+        let clients = clients.map(|error| Finding::error(CLIENTS, &error));
+        let found = match &self.acme {
+            None => self.files(clients.is_none(), now),
+            Some(acme) => {
+                let authority = acme.authority.as_deref().and_then(|path| certificates(path).err());
+                let authority = authority.map(|error| Finding::error("http.tls.letsencrypt.cacert", &error));
+                let own = clients.is_none().then(|| self.of_acme(now));
+                authority.into_iter().chain(own).collect()
+            }
         };
-        authority.into_iter().chain([found]).collect()
+        clients.into_iter().chain(found).collect()
     }
 
-    fn files(&self, now: SystemTime) -> Finding {
+    /// The certificate and the key: each alone, and then whether they fit.
+    fn files(&self, serves: bool, now: SystemTime) -> Vec<Finding> {
+        let faults: Vec<Finding> = [
+            certificates(&self.certificate).err().map(|error| Finding::error(CERTIFICATE, &error)),
+            private_key(&self.key).err().map(|error| Finding::error(KEY, &error)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         match self.leaf() {
-            Err(error) => Finding::Error(format!("http.tls: {}", chain(&error))),
-            Ok(leaf) => dates(&self.certificate, leaf.as_ref(), now),
+            _ if !faults.is_empty() => faults,
+            // What stands in the way of the clients has been said.
+            Err(_) if !serves => Vec::new(),
+            Err(error) => vec![Finding::error(KEY, &error)],
+            Ok(leaf) => vec![dates(&self.certificate, leaf.as_ref(), now)],
         }
     }
 
@@ -53,12 +83,10 @@ impl Options {
         let place = self.certificate.display();
         match self.leaf() {
             Ok(Some(leaf)) if leaf.not_after > now => {
-                Finding::Info(format!("http.tls.letsencrypt: {place} is valid until {}", date(leaf.not_after)))
+                Finding::new(Weight::Info, ACME, format!("{place} is valid until {}", date(leaf.not_after)))
             }
-            Err(error) if !error.is_absence() => {
-                Finding::Warning(format!("http.tls.letsencrypt: {}; another one is ordered", chain(&error)))
-            }
-            _ => Finding::Info(format!("http.tls.letsencrypt: there is no good certificate at {place} yet; one is ordered at the start")),
+            Err(error) if !error.is_absence() => Finding::new(Weight::Warning, ACME, format!("{}; another one is ordered", chain(&error))),
+            _ => Finding::new(Weight::Info, ACME, format!("there is no good certificate at {place} yet; one is ordered at the start")),
         }
     }
 
@@ -71,15 +99,26 @@ impl Options {
     }
 }
 
-fn dates(path: &Path, leaf: Option<&Leaf>, now: SystemTime) -> Finding {
-    let place = format!("http.tls.certificate: {}", path.display());
-    match leaf {
-        None => Finding::Warning(format!("{place} holds a certificate whose dates cannot be read")),
-        Some(leaf) if leaf.not_after <= now => Finding::Error(format!("{place} has expired, on {}", date(leaf.not_after))),
-        Some(leaf) if leaf.not_before > now => Finding::Error(format!("{place} is not valid yet, only from {}", date(leaf.not_before))),
-        Some(leaf) if leaf.not_after <= now + NOTICE => Finding::Warning(format!("{place} expires soon, on {}", date(leaf.not_after))),
-        Some(leaf) => Finding::Info(format!("{place} is valid until {}", date(leaf.not_after))),
+impl Finding {
+    fn new(weight: Weight, key: &'static str, text: String) -> Self {
+        Self { weight, key, text }
     }
+
+    fn error(key: &'static str, error: &Error) -> Self {
+        Self::new(Weight::Error, key, chain(error))
+    }
+}
+
+fn dates(path: &Path, leaf: Option<&Leaf>, now: SystemTime) -> Finding {
+    let place = path.display();
+    let (weight, text) = match leaf {
+        None => (Weight::Warning, format!("{place} holds a certificate whose dates cannot be read")),
+        Some(leaf) if leaf.not_after <= now => (Weight::Error, format!("{place} has expired, on {}", date(leaf.not_after))),
+        Some(leaf) if leaf.not_before > now => (Weight::Error, format!("{place} is not valid yet, only from {}", date(leaf.not_before))),
+        Some(leaf) if leaf.not_after <= now + NOTICE => (Weight::Warning, format!("{place} expires soon, on {}", date(leaf.not_after))),
+        Some(leaf) => (Weight::Info, format!("{place} is valid until {}", date(leaf.not_after))),
+    };
+    Finding::new(weight, CERTIFICATE, text)
 }
 
 fn chain(error: &Error) -> String {
@@ -119,14 +158,14 @@ mod tests {
     fn dates_are_judged_by_the_day_they_are_looked_at() {
         let directory = tempfile::tempdir().unwrap();
         let options = options(directory.path());
-        let place = format!("http.tls.certificate: {}", options.certificate.display());
+        let place = options.certificate.display();
         for (now, expected) in [
-            (on(2029, 12, 31), Finding::Error(format!("{place} is not valid yet, only from 2030-01-01T00:00:00Z"))),
-            (on(2030, 12, 16), Finding::Info(format!("{place} is valid until 2030-12-31T00:00:00Z"))),
-            (on(2030, 12, 17), Finding::Warning(format!("{place} expires soon, on 2030-12-31T00:00:00Z"))),
-            (on(2030, 12, 31), Finding::Error(format!("{place} has expired, on 2030-12-31T00:00:00Z"))),
+            (on(2029, 12, 31), (Weight::Error, format!("{place} is not valid yet, only from 2030-01-01T00:00:00Z"))),
+            (on(2030, 12, 16), (Weight::Info, format!("{place} is valid until 2030-12-31T00:00:00Z"))),
+            (on(2030, 12, 17), (Weight::Warning, format!("{place} expires soon, on 2030-12-31T00:00:00Z"))),
+            (on(2030, 12, 31), (Weight::Error, format!("{place} has expired, on 2030-12-31T00:00:00Z"))),
         ] {
-            assert_eq!(options.inspect(now), [expected]);
+            assert_eq!(options.inspect(now), [Finding::new(expected.0, CERTIFICATE, expected.1)]);
         }
     }
 
@@ -135,14 +174,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let good = options(directory.path());
         let error = |options: &Options| match options.inspect(on(2030, 6, 1)).as_slice() {
-            [Finding::Error(text)] => text.clone(),
+            [Finding { weight: Weight::Error, key, text }] => format!("{key}: {text}"),
             other => panic!("{other:?}"),
         };
         let absent = directory.path().join("absent");
         let authorities = vec![absent.clone()];
         let client = Some(ClientOptions { authorities, level: ClientAuth::RequireAndVerify, user: None });
-        assert!(error(&Options { client, ..good.clone() }).contains("absent cannot be read: No such file"));
-        assert!(error(&Options { key: absent, ..good.clone() }).contains("absent cannot be read: No such file"));
+        let (clients, keyless) = (Options { client, ..good.clone() }, Options { key: absent.clone(), ..good.clone() });
+        for (options, key) in [(&clients, CLIENTS), (&keyless, KEY)] {
+            let text = error(options);
+            assert!(text.starts_with(&format!("{key}: ")) && text.contains("absent cannot be read: No such file"), "{text}");
+        }
+        let nothing = Options { certificate: absent.clone(), key: absent, ..clients };
+        let keys: Vec<_> = nothing.inspect(on(2030, 6, 1)).into_iter().map(|finding| finding.key).collect();
+        assert_eq!(keys, [CLIENTS, CERTIFICATE, KEY], "each is told, not only the first");
         std::fs::write(&good.key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
         assert!(error(&good).contains("do not fit together"));
     }
@@ -167,19 +212,20 @@ mod tests {
         let with =
             |acme: &acme::Options| Options { certificate: file.clone(), key: file.clone(), acme: Some(acme.clone()), ..pair.clone() };
         let begins = |options: &Options, now: SystemTime, expected: &str| {
-            let found = format!("{:?}", options.inspect(now));
-            assert!(found.starts_with("[") && found[1..].starts_with(expected), "{expected}: {found}");
+            let first = options.inspect(now).remove(0);
+            let found = format!("{:?} {}: {}", first.weight, first.key, first.text);
+            assert!(found.starts_with(expected), "{expected}: {found}");
         };
-        begins(&with(&acme), on(2030, 6, 1), "Info(\"http.tls.letsencrypt: there is no good certificate at ");
+        begins(&with(&acme), on(2030, 6, 1), "Info http.tls.letsencrypt: there is no good certificate at ");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, &pem[..pem.len() / 2]).unwrap();
-        begins(&with(&acme), on(2030, 6, 1), "Warning(\"http.tls.letsencrypt: ");
+        begins(&with(&acme), on(2030, 6, 1), "Warning http.tls.letsencrypt: ");
         std::fs::write(&file, pem).unwrap();
-        begins(&with(&acme), on(2030, 12, 30), "Info(\"http.tls.letsencrypt: /");
-        begins(&with(&acme), on(2031, 12, 30), "Info(\"http.tls.letsencrypt: there is no good certificate at ");
+        begins(&with(&acme), on(2030, 12, 30), "Info http.tls.letsencrypt: /");
+        begins(&with(&acme), on(2031, 12, 30), "Info http.tls.letsencrypt: there is no good certificate at ");
         let client = Some(ClientOptions { authorities: vec![absent.clone()], level: ClientAuth::RequireAndVerify, user: None });
-        begins(&Options { client, ..with(&acme) }, on(2030, 6, 1), "Error(\"http.tls: ");
+        begins(&Options { client, ..with(&acme) }, on(2030, 6, 1), "Error http.tls.clientcas: ");
         acme.authority = Some(absent);
-        begins(&with(&acme), on(2030, 6, 1), "Error(\"http.tls.letsencrypt.cacert: ");
+        begins(&with(&acme), on(2030, 6, 1), "Error http.tls.letsencrypt.cacert: ");
     }
 }

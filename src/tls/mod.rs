@@ -17,7 +17,7 @@ use rustls::server::VerifierBuilderError;
 
 pub use certificate::{Certificate, Reload};
 pub use client::{ClientAuth, ClientOptions};
-pub use inspect::Finding;
+pub use inspect::{Finding, Weight};
 pub use user::UserField;
 
 /// `http.tls`.

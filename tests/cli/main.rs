@@ -1,15 +1,25 @@
 //! The built binary as a user runs it: exit codes and messages.
 
+mod check_config;
+mod config_show;
 mod health;
 mod names;
+mod secrets;
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Runs the binary in a directory, with a text on standard input and no variables of the registry.
+/// Runs the binary in a directory, with a text on standard input and no variables of the registry but one: no port is taken that
+/// others may have.
 fn run(directory: &Path, arguments: &[&str], input: &str) -> Output {
-    feed(Command::new(env!("CARGO_BIN_EXE_breakwater")).args(arguments).current_dir(directory).env_clear(), input)
+    run_with(directory, &[("REGISTRY_HTTP_ADDR", "localhost:0")], arguments, input)
+}
+
+/// Runs the binary with just these variables.
+fn run_with(directory: &Path, variables: &[(&str, &str)], arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_breakwater"));
+    feed(command.args(arguments).current_dir(directory).env_clear().envs(variables.iter().copied()), input)
 }
 
 /// Runs a command to its end, with a text on standard input.
@@ -256,11 +266,12 @@ fn a_check_finds_rules_that_can_never_match() {
     assert!(out.contains("warning: access: `alice` is not in htpasswd (yet)"), "{out}");
     let (code, out, _) = check(&RULES.replace("team/**", "Team/**").replace("group:team", "group:taem"));
     assert_eq!(code, 1);
-    for expected in ["error: config.yml:9:13: access.rules.1.who: can never match", "`Team/**`", "errors found: 2"] {
+    for expected in ["error: access.rules.1.who: can never match", " --> config.yml:9:13\n", "`Team/**`", "errors found: 2"] {
         assert!(out.contains(expected), "{expected}: {out}");
     }
-    let (code, _, err) = check(&RULES.replace("pull, push], from", "pull, fly], from"));
-    assert!(code == 1 && err.contains("config.yml:10:54: access.rules.2.actions: `fly` is not an action"), "{err}");
+    let (code, out, _) = check(&RULES.replace("pull, push], from", "pull, fly], from"));
+    assert!(code == 1 && out.contains("error: access.rules.2.actions: `fly` is not an action"), "{out}");
+    assert!(out.contains(" --> config.yml:10:54\n"), "{out}");
 }
 
 #[test]
@@ -276,7 +287,7 @@ fn a_check_looks_at_certificates_and_their_dates() {
         std::fs::write(directory.path().join("a.key"), key.serialize_pem()).unwrap();
     };
     let (code, out, _) = check();
-    assert!(code == 1 && out.contains("error: http.tls: a.crt cannot be read: No such file"), "{out}");
+    assert!(code == 1 && out.contains("error: http.tls.certificate: a.crt cannot be read: No such file"), "{out}");
     issue(2999);
     let (code, out, _) = check();
     assert!(code == 0 && out.contains("info: http.tls.certificate: a.crt is valid until 2999-01-01T00:00:00Z\n"), "{out}");
@@ -286,7 +297,7 @@ fn a_check_looks_at_certificates_and_their_dates() {
     std::fs::write(directory.path().join("a.key"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
     let (code, out, _) = check();
     assert!(
-        code == 1 && out.contains("error: http.tls: a.crt and a.key do not fit together") && out.ends_with("errors found: 1\n"),
+        code == 1 && out.contains("error: http.tls.key: a.crt and a.key do not fit together") && out.ends_with("errors found: 1\n"),
         "{out}"
     );
 }
@@ -301,12 +312,12 @@ fn rules_may_stand_in_a_file_of_their_own() {
     let explain = ["access", "explain", "alice", "push", "team/a", "--config", "config.yml"];
     let (code, out, err) = configured(directory.path(), &config, &explain);
     assert!(code == 0 && out.contains("by rules.yml:4:5: access.rules.1"), "{out}{err}");
-    let (code, _, err) = configured(directory.path(), &format!("{config}#"), &["check-config", "absent.yml"]);
-    assert!(code == 1 && err.contains("absent.yml"), "{err}");
+    let (code, out, _) = configured(directory.path(), &format!("{config}#"), &["check-config", "absent.yml"]);
+    assert!(code == 1 && out.contains("cannot read the configuration file absent.yml"), "{out}");
     let both = config.replace("file: rules.yml", "file: rules.yml, groups: {a: [b]}");
-    assert!(configured(directory.path(), &both, &["check-config", "config.yml"]).2.contains("cannot stand beside rules or groups"));
+    assert!(configured(directory.path(), &both, &["check-config", "config.yml"]).1.contains("cannot stand beside rules or groups"));
     std::fs::remove_file(directory.path().join("rules.yml")).unwrap();
-    assert!(configured(directory.path(), &config, &["check-config", "config.yml"]).2.contains("cannot read rules.yml"));
+    assert!(configured(directory.path(), &config, &["check-config", "config.yml"]).1.contains("cannot read rules.yml"));
 }
 
 #[test]

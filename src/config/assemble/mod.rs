@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use super::Config;
 use super::check::Settings;
-use super::problem::{Report, Severity};
+use super::problem::{Origin, Report, Severity};
 use crate::telemetry::{self, AccessLogForm};
 
 /// Turns settings into a configuration; where a problem is noted, a default stands in, and the configuration must not be used.
@@ -52,7 +52,7 @@ impl Rules<'_> {
         let origin = self.settings.origin(key).or_else(|| self.settings.origin(key.rsplit_once('.')?.0));
         match origin {
             Some(origin) => self.report.problem(Some(origin), key, text),
-            None => self.report.problem(None, &format!("{}: {key}", self.file), text),
+            None => self.report.problem(Some(&Origin::Whole(self.file.into())), key, text),
         }
     }
 

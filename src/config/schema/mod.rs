@@ -135,6 +135,14 @@ pub(crate) fn top() -> impl Iterator<Item = &'static Key> + Clone {
     rest::FIRST.iter().chain(storage::STORAGE).chain(rest::LAST).chain(ours::TOP)
 }
 
+/// Whether a secret is written at a name, wherever it stands.
+pub(crate) fn has_secret(name: &str) -> bool {
+    fn is_or_has(key: &Key, name: &str) -> bool {
+        (matches!(key.kind, Kind::Secret) && key.name == name) || key.keys().iter().any(|below| is_or_has(below, name))
+    }
+    top().any(|key| is_or_has(key, name))
+}
+
 /// The name among some that is most like a text, if any is near: a few letters away, or its beginning.
 pub(crate) fn nearest(text: &str, names: impl Iterator<Item = String>) -> Option<String> {
     let text = text.to_lowercase();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::auth;
-use crate::config::{HealthSubject, Listen};
+use crate::config::{HealthSubject, Listen, Severity};
 use crate::registry::{Deletion, Mode};
 
 fn set(variables: &[(&str, &str)]) -> Loaded {
@@ -90,7 +90,8 @@ fn variables_that_others_set_are_passed_over() {
 }
 
 #[test]
-fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
+fn an_unknown_variable_is_a_mistake_with_the_nearest_name() {
+    assert_eq!(set(&[("REGISTRY_HTPP_ADDR", ":1")]).warnings[0].severity, Severity::Mistake);
     assert_eq!(
         messages(&[("REGISTRY_HTPP_ADDR", ":1")]),
         ["REGISTRY_HTPP_ADDR: `HTPP` is unknown, so the variable is ignored; did you mean `HTTP`?"]

@@ -8,6 +8,8 @@ mod letsencrypt;
 mod observing;
 mod oidc;
 mod rules;
+mod secrets;
+mod show;
 mod stock;
 
 use super::{Config, Error, Loaded, read};

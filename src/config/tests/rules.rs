@@ -126,15 +126,15 @@ fn two_drivers_or_two_kinds_of_authentication_are_both_named() {
 }
 
 #[test]
-fn unknown_keys_are_warnings_with_the_nearest_name() {
+fn unknown_keys_are_mistakes_with_the_nearest_name() {
     let text = "version: 0.1\nstroage: {}\nstorage:\n  filesystem: {rootdirectry: /x}\nhttp:\n  address: x\n  debug: {prometheus: {enable: true}}\n";
     let text = text.replace("stroage: {}\n", "strage: {}\n");
     assert_eq!(
         notices(&text),
-        "Warning config.yml:2:1: strage: unknown, so ignored; did you mean `storage`?\n\
-         Warning config.yml:4:16: storage.filesystem.rootdirectry: unknown, so ignored; did you mean `rootdirectory`?\n\
-         Warning config.yml:6:3: http.address: unknown, so ignored; did you mean `addr`?\n\
-         Warning config.yml:7:24: http.debug.prometheus.enable: unknown, so ignored; did you mean `enabled`?\n"
+        "Mistake config.yml:2:1: strage: unknown, so ignored; did you mean `storage`?\n\
+         Mistake config.yml:4:16: storage.filesystem.rootdirectry: unknown, so ignored; did you mean `rootdirectory`?\n\
+         Mistake config.yml:6:3: http.address: unknown, so ignored; did you mean `addr`?\n\
+         Mistake config.yml:7:24: http.debug.prometheus.enable: unknown, so ignored; did you mean `enabled`?\n"
     );
 }
 
