@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{run, said};
+use super::{run_with, said};
 
 /// A registry that is ended with the test.
 struct Serving(Child);
@@ -30,7 +30,7 @@ impl Drop for Serving {
 fn asked(directory: &Path, http: &str) {
     let config = format!("version: 0.1\nstorage: {{filesystem: {{rootdirectory: data}}}}\nhttp: {http}\n");
     std::fs::write(directory.join("config.yml"), config).unwrap();
-    let health = || said(&run(directory, &["health", "--config", "config.yml"], "")).0;
+    let health = || said(&run_with(directory, &[], &["health", "--config", "config.yml"], "")).0;
     assert_eq!(health(), 1, "nothing runs yet: {http}");
     let _serving = Serving::start(directory);
     let deadline = Instant::now() + Duration::from_secs(30);

@@ -1,6 +1,6 @@
 """Sixteen clients that push, pull, log in and delete at a registry for a while, and look at its process meanwhile.
 
-Arguments: host:port, ca, user:password, process id, seconds, seconds to settle, tolerance in hundredths. Prints a line a minute and a
+Arguments: host:port, ca, user:password (the users are user-0 and so on), process id, seconds, seconds to settle, tolerance in hundredths. Prints a line a minute and a
 summary; ends with 1 when an answer is a 5xx, a transfer fails, an image is not whole at the end, memory grows beyond the tolerance after
 settling, or descriptors grow.
 """
@@ -23,7 +23,7 @@ HOST, PORT = ADDRESS.rsplit(":", 1)
 CLIENTS = 16
 PAUSE = 0.25  # seconds between two steps of a client: the registry is to be busy, the machine is to be shared
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-BASIC = "Basic " + base64.b64encode(CREDENTIALS.encode()).decode()
+NAME, PASSWORD = CREDENTIALS.split(":", 1)
 
 started = time.monotonic()
 counts, faults, lock = {}, [], threading.Lock()
@@ -51,8 +51,9 @@ class Client:
     def __init__(self, number):
         self.number, self.random = number, random.Random(number)
         self.images, self.connection = {}, None
+        self.basic = "Basic " + base64.b64encode(f"{NAME}-{number}:{PASSWORD}".encode()).decode()
 
-    def request(self, method, path, body=None, headers=None, authorization=BASIC, hoped=(200, 201, 202)):
+    def request(self, method, path, body=None, headers=None, authorization=None, hoped=(200, 201, 202)):
         # A new connection now and then, so that new certificates are seen.
         if self.connection is None or self.random.random() < 0.2:
             if self.connection is not None:
@@ -60,7 +61,7 @@ class Client:
             context = ssl.create_default_context(cafile=AUTHORITY)
             source = (f"127.0.2.{self.number + 1}", 0)
             self.connection = http.client.HTTPSConnection(HOST, int(PORT), timeout=60, context=context, source_address=source)
-        headers = dict(headers or {}, **({"Authorization": authorization} if authorization else {}))
+        headers = dict(headers or {}, Authorization=authorization or self.basic)
         try:
             self.connection.request(method, path, body, headers)
             answer = self.connection.getresponse()

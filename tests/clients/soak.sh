@@ -13,8 +13,9 @@ write_config token
 cat >>"$WORK/config.yml" <<YAML
 limits: {exempt: []}
 access:
-  rules: [{who: "user:$NAME", repositories: "**", actions: ["*"]}]
+  rules: [{who: authenticated, repositories: "soak/**", actions: ["*"]}]
 YAML
+for number in $(seq 0 15); do set_password "$NAME-$number" "$PASSWORD"; done
 sed -i 's/^tokenservice:.*/tokenservice: {service: soak}/' "$WORK/config.yml"
 export REGISTRY_LOG_ACCESSLOG_DISABLED=true
 start_registry
