@@ -49,7 +49,7 @@ cp "$WORK/ca.crt" "$WORK/ssl/internal-ca.crt"
 stop caddy
 start caddy caddy run --config "$WORK/caddy/Caddyfile"
 is_a_bad_gateway() {
-    headers_of /v2/ | grep -Eq '^HTTP/[0-9.]+ 502'
+    headers_of /v2/ | grep -E '^HTTP/[0-9.]+ 502' >/dev/null
 }
 wait_for is_a_bad_gateway
 all_are_tried

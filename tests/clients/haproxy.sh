@@ -31,7 +31,7 @@ start_haproxy() {
     wait_for asks_for_credentials
 }
 is_answered_by_haproxy() {
-    headers_of /v2/ | grep -q '^HTTP/1.1 503 ' && grep -q 'No server is available' "$WORK/body"
+    headers_of /v2/ | grep '^HTTP/1.1 503 ' >/dev/null && grep -q 'No server is available' "$WORK/body"
 }
 
 read_page haproxy.md

@@ -164,5 +164,5 @@ certificate_for_proxy() {
 }
 
 asks_for_credentials() {
-    headers_of /v2/ | grep -Eq '^HTTP/[0-9.]+ 401'
+    headers_of /v2/ | grep -E '^HTTP/[0-9.]+ 401' >/dev/null
 }
