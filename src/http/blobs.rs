@@ -34,7 +34,10 @@ pub(super) async fn get(access: Access<Pull>, request: HttpRequest, state: Data<
     }
     let live = state.live();
     if let Some(location) = live.accel.as_ref().and_then(|accel| accel.location(&live.proxies, &request, &blob.content)) {
-        return Ok(headers(&mut HttpResponse::Ok(), &digest).insert_header((X_ACCEL_REDIRECT, location)).finish());
+        let mut answer = headers(&mut HttpResponse::Ok(), &digest).insert_header((X_ACCEL_REDIRECT, location)).finish();
+        // nginx says this of its own, and would pass ours on beside it.
+        answer.headers_mut().remove(ACCEPT_RANGES);
+        return Ok(answer);
     }
     let range = if_range_holds(request.headers(), &digest).then(|| extract::header(&request, RANGE)).flatten();
     let whole = Part { offset: 0, length: total };
