@@ -2,11 +2,14 @@
 
 use clap::Command;
 
+/// When the text was last gone over. With none, what comes behind it in the title would be taken for the date.
+const DATE: &str = "2026-11-21";
+
 /// The page, as roff.
 pub(super) fn page(mut command: Command) -> std::io::Result<Vec<u8>> {
     command.build();
     let mut page = Vec::new();
-    let man = clap_mangen::Man::new(command.clone());
+    let man = clap_mangen::Man::new(command.clone()).date(DATE).manual("Breakwater");
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;

@@ -5,20 +5,23 @@ use actix_web::http::Method;
 use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE,
 };
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
+use super::accel::X_ACCEL_REDIRECT;
 use super::access::{Access, Delete, Pull};
 use super::pieces::{Truncated, pieces};
 use super::range::{Part, Wanted, wanted};
+use super::state::AppState;
 use super::{Error, extract};
 use crate::oci::Digest;
 use crate::oci::media_type::OCTET_STREAM;
 use crate::registry::Content;
 
 /// `GET` and `HEAD /v2/NAME/blobs/DIGEST`.
-pub(super) async fn get(access: Access<Pull>, request: HttpRequest) -> Result<HttpResponse, Error> {
+pub(super) async fn get(access: Access<Pull>, request: HttpRequest, state: Data<AppState>) -> Result<HttpResponse, Error> {
     let digest = extract::digest(&request)?;
     let blob = access.repository().blob(&digest).await?;
     let total = blob.content.length();
@@ -28,6 +31,13 @@ pub(super) async fn get(access: Access<Pull>, request: HttpRequest) -> Result<Ht
     if request.method() == Method::HEAD {
         // The length alone: a body, though never sent, would be read.
         return Ok(headers(&mut HttpResponse::Ok(), &digest).body(SizedStream::new(total, stream::empty::<Result<_, Truncated>>())));
+    }
+    let live = state.live();
+    if let Some(location) = live.accel.as_ref().and_then(|accel| accel.location(&live.proxies, &request, &blob.content)) {
+        let mut answer = headers(&mut HttpResponse::Ok(), &digest).insert_header((X_ACCEL_REDIRECT, location)).finish();
+        // nginx says this of its own, and would pass ours on beside it.
+        answer.headers_mut().remove(ACCEPT_RANGES);
+        return Ok(answer);
     }
     let range = if_range_holds(request.headers(), &digest).then(|| extract::header(&request, RANGE)).flatten();
     let whole = Part { offset: 0, length: total };

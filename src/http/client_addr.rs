@@ -108,11 +108,13 @@ impl Proxies {
 
     /// Works out the client of a request.
     pub(super) fn client(&self, request: &HttpRequest) -> Client {
-        let info = request.conn_data::<ConnectionInfo>();
-        // A peer on a Unix socket is a proxy on this host.
-        let peer = info.and_then(|info| info.peer).map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip().to_canonical());
-        let scheme = info.map_or(Scheme::Http, |info| info.scheme);
-        self.client_of(request.headers(), peer, scheme)
+        let scheme = request.conn_data::<ConnectionInfo>().map_or(Scheme::Http, |info| info.scheme);
+        self.client_of(request.headers(), peer_of(request), scheme)
+    }
+
+    /// Whether a proxy that is trusted has passed a request on, rather than a client beside the registry sent it.
+    pub(super) fn have_passed_on(&self, request: &HttpRequest) -> bool {
+        contains(&self.for_address, peer_of(request)) && passes_on(request.headers())
     }
 
     fn client_of(&self, headers: &HeaderMap, peer: IpAddr, scheme: Scheme) -> Client {
@@ -134,7 +136,7 @@ impl Proxies {
                 Stated::One(address) => client.address = address,
                 Stated::Unclear => client.relay = Relay::Unclear,
             }
-        } else if FORWARDING.iter().any(|name| headers.contains_key(*name)) {
+        } else if passes_on(headers) {
             client.relay = Relay::Unclear;
             self.warn_once(peer);
         }
@@ -183,6 +185,16 @@ impl Stated {
     fn agreed(self, other: Self) -> Self {
         if self == other { self } else { Self::Unclear }
     }
+}
+
+/// Who is at the other end of the connection. A peer on a Unix socket is a proxy on this host.
+fn peer_of(request: &HttpRequest) -> IpAddr {
+    let peer = request.conn_data::<ConnectionInfo>().and_then(|info| info.peer);
+    peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip().to_canonical())
+}
+
+fn passes_on(headers: &HeaderMap) -> bool {
+    FORWARDING.iter().any(|name| headers.contains_key(*name))
 }
 
 fn contains(networks: &[IpNet], address: IpAddr) -> bool {

@@ -5,6 +5,7 @@
 //! [`middleware::authenticate`], which finds out who asks and ends before any extractor starts. Whether the caller may is
 //! decided in [`access`], whose extractors are every handler's first argument.
 
+mod accel;
 mod access;
 mod access_line;
 mod audit;
@@ -64,6 +65,9 @@ pub struct Options {
     pub headers: Vec<(String, Vec<String>)>,
     /// The peers whose forwarding headers are believed; `None`: loopback for addresses, and private networks besides for scheme and host.
     pub trusted_proxies: Option<Vec<IpNet>>,
+    /// The path, with `/` at both ends, below which a trusted proxy in front serves the files of the data root to itself; it is then told
+    /// which one to send instead of being sent a blob's bytes.
+    pub accel_redirect: Option<String>,
     /// The most repositories in one page of the catalog.
     pub catalog_max_entries: usize,
     /// The most tags in one page, when a page is asked for.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use arc_swap::{ArcSwap, Guard};
 
+use super::accel::Accel;
 use super::access::Gate;
 use super::audit::RecentLogins;
 use super::body::Pace;
@@ -37,6 +38,7 @@ pub struct AppState {
 pub(super) struct Live {
     pub(super) locations: Locations,
     pub(super) proxies: Proxies,
+    pub(super) accel: Option<Accel>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) catalog_max_entries: usize,
     pub(super) tags_max: usize,
@@ -93,6 +95,7 @@ impl Live {
         Ok(Self {
             locations: Locations::new(options),
             proxies: Proxies::new(options.trusted_proxies.clone()),
+            accel: options.accel_redirect.clone().map(Accel::below),
             headers: headers(&options.headers)?,
             catalog_max_entries: options.catalog_max_entries,
             tags_max: options.tags_max,

@@ -90,6 +90,7 @@ impl Bench {
             secret: None,
             headers: Vec::new(),
             trusted_proxies: None,
+            accel_redirect: None,
             catalog_max_entries: 1000,
             tags_max: 1000,
             metrics: None,

@@ -17,6 +17,7 @@ use crate::whole_file::Stamp;
 const LIVE: &[&str] = &[
     "access",
     "catalog",
+    "http.accelredirect",
     "http.headers",
     "http.relativeurls",
     "http.trustedproxies",

@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod accel;
 mod access_table;
 mod auth;
 mod blobs;

@@ -66,7 +66,7 @@ fn wrong_usage_is_two_and_help_and_version_are_zero() {
         (&["-v"], concat!("breakwater ", env!("CARGO_PKG_VERSION"))),
         (&["completions", "bash"], "_breakwater"),
         (&["completions", "zsh"], "#compdef breakwater"),
-        (&["man"], ".TH breakwater 1"),
+        (&["man"], ".TH breakwater 1 2026-"),
         (&["man"], ".SH \"BREAKWATER USER ADD\""),
     ] {
         let output = run(directory.path(), usage, "");

@@ -47,6 +47,7 @@ impl Rules<'_> {
             secret: self.settings.text("http.secret").map(|secret| Zeroizing::new(secret.as_bytes().to_vec())),
             headers: self.headers(),
             trusted_proxies: self.trusted_proxies(),
+            accel_redirect: self.accel_redirect(),
             catalog_max_entries: self.page("catalog.maxentries"),
             tags_max: self.tags_max(),
             pace: self.pace(),
@@ -93,6 +94,19 @@ impl Rules<'_> {
 
     fn trusted_proxies(&mut self) -> Option<Vec<IpNet>> {
         self.networks("http.trustedproxies")
+    }
+
+    fn accel_redirect(&mut self) -> Option<String> {
+        let prefix = self.settings.text("http.accelredirect")?;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
+        if !prefix.starts_with('/') || !prefix.ends_with('/') {
+            let text = format!("`{prefix}` must begin and end with `/`; write one such as /breakwater-data/");
+            self.problem("http.accelredirect", text);
+        } else if prefix.contains("//") || prefix.contains("/.") || !prefix.chars().all(is_plain) {
+            let text = format!("`{prefix}` is not a plain path of letters, digits, `-` and `_`; write one such as /breakwater-data/");
+            self.problem("http.accelredirect", text);
+        }
+        Some(prefix.to_owned())
     }
 
     /// A list of networks, or of addresses that stand for themselves.

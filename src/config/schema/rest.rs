@@ -74,7 +74,7 @@ const HTTP: &[Key] = &[
     Key::honoured("http2", Section(&[Key::moot("disabled", Bool)])),
     Key::honoured("h2c", Section(&[Key::later("enabled", Bool, ONE_PROTOCOL)])),
     Key::honoured("trustedproxies", Texts),
-    Key::missing("accelredirect", Text, "X-Accel-Redirect is not there yet; blobs are sent by this process"),
+    Key::honoured("accelredirect", Text),
 ];
 
 const TLS: &[Key] = &[

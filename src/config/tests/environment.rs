@@ -24,6 +24,7 @@ fn each_honoured_variable_changes_what_it_names() {
         ("HTTP_RELATIVEURLS", "yes", |c| c.http.relative_urls.to_string(), "true"),
         ("HTTP_DRAINTIMEOUT", "1m", |c| format!("{:?}", c.drain_timeout), "60s"),
         ("HTTP_TRUSTEDPROXIES", "[10.0.0.0/8, ::1]", |c| format!("{:?}", c.http.trusted_proxies), "Some([10.0.0.0/8, ::1/128])"),
+        ("HTTP_ACCELREDIRECT", "/data/", |c| format!("{:?}", c.http.accel_redirect), r#"Some("/data/")"#),
         ("HTTP_TRUSTEDPROXIES_0", "10.0.0.0/8", |c| format!("{:?}", c.http.trusted_proxies), "Some([10.0.0.0/8])"),
         (
             "HTTP_HEADERS_Access-Control-Allow-Origin",

@@ -42,6 +42,7 @@ http:
   draintimeout: soon
   headers: {'bad name': [x]}
   trustedproxies: [10.0.0.0/8, lan]
+  accelredirect: data/
   tls: {certificate: /c, minimumtls: tls1.1}
 auth: {htpasswd: {realm: r}}
 tags: {maxtags: -1}
@@ -62,9 +63,10 @@ health: {file: {file: x}}
         "http.draintimeout: `soon` is not a duration",
         "http.headers: `bad name` cannot be the name of a header",
         "http.trustedproxies: `lan` is not a network",
+        "http.accelredirect: `data/` must begin and end with `/`",
         "http.tls.key: missing beside http.tls.certificate",
         "http.tls.minimumtls: `tls1.1` is broken and not spoken; write tls1.2 or tls1.3",
-        "config.yml:16:8: auth.htpasswd.path: missing; name the password file",
+        "config.yml:17:8: auth.htpasswd.path: missing; name the password file",
         "tags.maxtags: must not be below 0",
         "health.file: must be a list",
     ] {

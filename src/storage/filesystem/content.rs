@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::TREE;
 use super::cached::{self, Answer};
 use crate::blocking;
 use crate::storage::{Error, Key};
@@ -38,6 +39,12 @@ impl Content {
     /// Length in bytes.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Where the bytes lie for another process that sees the same directory: relative to `rootdirectory`, with `/` between the parts,
+    /// made of ASCII letters, digits, `_`, `-` and `.`. They stay there until the key is deleted.
+    pub fn location(&self) -> String {
+        format!("{TREE}/{}", self.key)
     }
 
     /// The next piece from an offset on: at most `limit` bytes, at least one unless the content ends there.

@@ -30,6 +30,9 @@ use crate::blocking;
 
 pub use self::content::Content;
 
+/// Where the tree lies below `rootdirectory`.
+const TREE: &str = "docker/registry/v2";
+
 /// A directory tree on a local file system.
 #[derive(Clone, Debug)]
 pub struct Filesystem {
@@ -50,7 +53,7 @@ impl Filesystem {
     ///
     /// The caller holds the lock that keeps a second server away.
     pub async fn open(options: &Options) -> io::Result<Self> {
-        let path = options.root_directory.join("docker/registry/v2");
+        let path = options.root_directory.join(TREE);
         let above = options.root_directory.parent().map(Path::to_owned);
         blocking::run(move || {
             fs::create_dir_all(path.join("repositories"))?;
