@@ -77,9 +77,8 @@ where
     C::Instant: 'static,
 {
     fn with_clock(limits: LoginLimits, clock: C) -> Self {
-        // By then a counter that is left alone is full again, and says no more than one that is not there.
-        let forgotten = limits.period.saturating_mul(limits.burst.get());
-        let counters = moka::sync::Cache::builder().max_capacity(COUNTERS).time_to_idle(forgotten.min(LONGEST_MEMORY)).build();
+        // A counter that is left alone is full again long before, whatever the limits become meanwhile.
+        let counters = moka::sync::Cache::builder().max_capacity(COUNTERS).time_to_idle(LONGEST_MEMORY).build();
         let tries = moka::sync::Cache::builder().max_capacity(COUNTERS).time_to_idle(RECENTLY).build();
         let familiar = moka::sync::Cache::builder().max_capacity(COUNTERS).time_to_live(LONGEST_MEMORY).build();
         Self { limits: ArcSwap::from_pointee(limits), clock, counters, tries, familiar }

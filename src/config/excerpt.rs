@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, Span};
 
-use super::problem::{Notice, Origin, Severity};
+use super::problem::{Notice, Origin, Severity, credentials_in};
 use super::schema;
 
 /// What stands for a secret wherever a value is shown.
@@ -106,7 +106,8 @@ impl Sheet {
             let blanks = letters[hidden.start.min(end)..end].iter().rev().take_while(|letter| letter.is_whitespace()).count();
             hidden.start..end - blanks
         };
-        Self { lines, ends: reader.ends, hidden: reader.hidden.into_iter().map(trimmed).collect() }
+        let hidden = reader.hidden.into_iter().map(trimmed).chain(credentials_in(&letters)).collect();
+        Self { lines, ends: reader.ends, hidden }
     }
 
     /// A line as it may be shown, and the carets for the word at a column.
@@ -239,7 +240,12 @@ fn word_before(letters: &[char]) -> String {
 /// Whether what is written at a name is nobody's to see: a secret of the schema, or what headers carry credentials in.
 pub(crate) fn names_a_secret(name: &str) -> bool {
     const ELSEWHERE: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "private_key"];
+    const OF_HEADERS: [&str; 6] = ["auth", "token", "secret", "password", "credential", "-key"];
     let name = name.to_ascii_lowercase();
+    // No name of ours has a hyphen; headers do.
+    if name.contains('-') && OF_HEADERS.iter().any(|word| name.contains(word)) {
+        return true;
+    }
     ELSEWHERE.contains(&name.as_str()) || schema::has_secret(&name)
 }
 
@@ -252,6 +258,12 @@ mod tests {
     fn marked(text: &str, line: usize, column: usize) -> String {
         let (line, caret) = Sheet::of(text).marked(line, column).unwrap();
         format!("{line}\n{caret}")
+    }
+
+    #[test]
+    fn credentials_in_an_address_and_in_headers_are_masked() {
+        assert_eq!(marked("a: https://u:p@b/c\n", 1, 1).lines().next(), Some("a: https://********@b/c"));
+        assert!(names_a_secret("X-Vault-Token") && names_a_secret("x-auth-request") && !names_a_secret("X-Cluster"));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! What is said about a configuration: the places it names, problems that stop the start, notices that do not.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
+
+use super::excerpt::MASK;
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub struct Notice {
 
 impl Notice {
     pub(crate) fn new(severity: Severity, origin: Option<&Origin>, key: &str, text: impl fmt::Display) -> Self {
-        let text = text.to_string();
+        let text = without_credentials(&text.to_string());
         Self { severity, message: sentence(origin, key, &text), key: key.to_owned(), text, origin: origin.cloned() }
     }
 }
@@ -145,5 +148,46 @@ fn list(problems: &[Notice]) -> String {
     match messages.as_slice() {
         [one] => format!("the configuration cannot be used: {one}"),
         many => format!("the configuration cannot be used, for {} reasons:\n  {}", many.len(), many.join("\n  ")),
+    }
+}
+
+/// Where credentials stand in addresses, counted in letters: between `://` and an `@` before the path.
+pub(crate) fn credentials_in(letters: &[char]) -> Vec<Range<usize>> {
+    let is_end = |letter: &char| letter.is_whitespace() || matches!(letter, '/' | '?' | '#' | '"' | '\'' | '`');
+    let begins = |start: &usize| letters[..*start].ends_with(&[':', '/', '/']);
+    let found = (3..letters.len()).filter(begins).filter_map(|start| {
+        let length = letters[start..].iter().position(is_end).unwrap_or(letters.len() - start);
+        let at = letters[start..start + length].iter().rposition(|letter| *letter == '@')?;
+        Some(start..start + at)
+    });
+    found.collect()
+}
+
+/// A text with a mask for the credentials in each address.
+pub(crate) fn without_credentials(text: &str) -> String {
+    let letters: Vec<char> = text.chars().collect();
+    let (mut shown, mut from) = (String::new(), 0);
+    for hidden in credentials_in(&letters) {
+        shown.extend(&letters[from..hidden.start]);
+        shown.push_str(MASK);
+        from = hidden.end;
+    }
+    shown.extend(&letters[from..]);
+    shown
+}
+
+#[cfg(test)]
+mod masks {
+    use super::*;
+
+    #[test]
+    fn credentials_in_an_address_are_nobodys_to_see() {
+        for (text, expected) in [
+            ("`https://u:p@ss@a/b@c` is no address", "`https://********@a/b@c` is no address"),
+            ("ftp://t@a and http://b/c@d", "ftp://********@a and http://b/c@d"),
+            ("nothing: //@ here", "nothing: //@ here"),
+        ] {
+            assert_eq!(without_credentials(text), expected);
+        }
     }
 }

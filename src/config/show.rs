@@ -5,11 +5,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
-use url::Url;
 
 use super::check::Typed;
 use super::excerpt::{MASK, names_a_secret};
-use super::problem::Origin;
+use super::problem::{Origin, without_credentials};
 use super::schema::{self, Key, Kind};
 use super::{Loaded, defaults};
 
@@ -179,7 +178,7 @@ fn yaml(typed: &Typed, key: &Key, depth: usize) -> String {
         Typed::Integer(number) => number.to_string(),
         Typed::Duration(time) => duration(*time),
         Typed::Text(_) if hides(&key.kind, key.name) => format!("\"{MASK}\""),
-        Typed::Text(text) => scalar(&without_password(text)),
+        Typed::Text(text) => scalar(&without_credentials(text)),
         Typed::Texts(texts) => list(texts),
         Typed::Table(rows) if rows.is_empty() => "{}".to_owned(),
         Typed::Table(rows) => rows.iter().fold(String::new(), |text, (name, values)| {
@@ -198,8 +197,8 @@ fn json(typed: &Typed, kind: &Kind, name: &str) -> serde_json::Value {
         Typed::Integer(number) => json!(number),
         Typed::Duration(time) => json!(duration(*time)),
         Typed::Text(_) if hides(kind, name) => json!(MASK),
-        Typed::Text(text) => json!(without_password(text)),
-        Typed::Texts(texts) => json!(texts),
+        Typed::Text(text) => json!(without_credentials(text)),
+        Typed::Texts(texts) => json!(texts.iter().map(|text| without_credentials(text)).collect::<Vec<_>>()),
         Typed::Table(rows) => rows
             .iter()
             .map(|(name, values)| (name.clone(), if names_a_secret(name) { json!([MASK]) } else { json!(values) }))
@@ -210,17 +209,6 @@ fn json(typed: &Typed, kind: &Kind, name: &str) -> serde_json::Value {
 
 fn hides(kind: &Kind, name: &str) -> bool {
     matches!(kind, Kind::Secret) || names_a_secret(name)
-}
-
-/// An address without the password in it.
-fn without_password(text: &str) -> String {
-    match Url::parse(text) {
-        Ok(mut url) if url.password().is_some() => match url.set_password(Some(MASK)) {
-            Ok(()) => url.into(),
-            Err(()) => MASK.to_owned(),
-        },
-        _ => text.to_owned(),
-    }
 }
 
 fn list(texts: &[String]) -> String {

@@ -7,6 +7,7 @@
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
@@ -20,6 +21,9 @@ use crate::auth::{self, Action, Authenticator, Caller, Decision, Identity, Probl
 use crate::oci::Name;
 use crate::registry::{self, Registry, Repository, TagMode};
 use crate::telemetry::Metrics;
+
+/// How long a scrape waits for the store.
+const SAMPLED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The data, and who guards it.
 pub(super) struct Gate {
@@ -47,10 +51,12 @@ impl Gate {
         metrics.set_uploads_open(self.registry.uploads_open());
         let cache = self.registry.cache_use();
         metrics.set_cache_use(cache.requests, cache.hits);
-        match self.registry.space().await {
-            Ok(Some(space)) => metrics.set_space(space.total, space.free),
-            Ok(None) => metrics.set_space(0, 0),
-            Err(error) => tracing::warn!(%error, "the free space of the store cannot be told"),
+        // A store that hangs is told of by other series, which must not hang with it.
+        match tokio::time::timeout(SAMPLED_WITHIN, self.registry.space()).await {
+            Ok(Ok(Some(space))) => metrics.set_space(space.total, space.free),
+            Ok(Ok(None)) => metrics.set_space(0, 0),
+            Ok(Err(error)) => tracing::warn!(%error, "the free space of the store cannot be told"),
+            Err(_) => tracing::warn!("the free space of the store cannot be told in time"),
         }
     }
 

@@ -94,13 +94,13 @@ fn combined(request: &HttpRequest, facts: &Facts<'_>) -> Line {
 }
 
 fn fields(request: &HttpRequest, facts: Facts<'_>) -> Fields {
-    let header = |name: HeaderName| request.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let header = |name: HeaderName| request.headers().get(name).map(|value| cut(value.as_bytes()));
     Fields {
         time: facts.now.format(&Rfc3339).unwrap_or_default(),
         client: facts.client,
         user: facts.user,
         method: request.method().to_string(),
-        uri: request.uri().to_string(),
+        uri: cut(request.uri().to_string().as_bytes()),
         protocol: format!("{:?}", request.version()),
         status: facts.status,
         bytes: 0,
@@ -111,8 +111,15 @@ fn fields(request: &HttpRequest, facts: Facts<'_>) -> Fields {
     }
 }
 
+fn cut(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]).into_owned()
+}
+
+/// The most bytes of one field: lines wait in memory.
+const LONGEST: usize = 2048;
+
 fn push_escaped(line: &mut String, bytes: &[u8]) {
-    for byte in bytes {
+    for byte in &bytes[..bytes.len().min(LONGEST)] {
         match byte {
             b'"' | b'\\' => line.extend(['\\', char::from(*byte)]),
             0x20..=0x7e => line.push(char::from(*byte)),
@@ -146,6 +153,17 @@ mod tests {
         let mut line = String::new();
         push_escaped(&mut line, "a\" 200\n\u{7f}é".as_bytes());
         assert_eq!(line, "a\\\" 200\\x0a\\x7f\\xc3\\xa9");
+    }
+
+    #[test]
+    fn a_field_is_cut_to_a_bearable_length() {
+        let request = TestRequest::default().insert_header((USER_AGENT, "x".repeat(100_000))).to_http_request();
+        for form in [AccessLogForm::Combined, AccessLogForm::Json] {
+            let client = "2001:db8::1".parse().unwrap();
+            let facts = Facts { client, user: None, status: 200, request_id: "1", now: OffsetDateTime::UNIX_EPOCH };
+            let line = Line::new(form, &request, facts).finish(0, Duration::ZERO);
+            assert!(line.len() < 3000, "{}", line.len());
+        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn request_span(state: &AppState, request: &ServiceRequest, id: &str) -> Span {
     if state.outlets.traces == Traces::Off {
         return tracing::error_span!("request", request.id = %id);
     }
-    let (method, endpoint) = (request.method(), endpoint_of(request.path(), &state.prefix));
+    let (method, endpoint) = (request.method(), endpoint_of(request.match_info().as_str(), &state.prefix));
     let span = tracing::error_span!(
         "request",
         request.id = %id,
@@ -114,7 +114,7 @@ pub(super) async fn authenticate(
     let state = request.app_data::<Data<AppState>>().cloned();
     let Some(state) = state else { return Ok(request.into_response(Error::Unguarded.error_response())) };
     let asker = find_out(&state, request.request()).await;
-    let endpoint = endpoint_of(request.path(), &state.prefix);
+    let endpoint = endpoint_of(request.match_info().as_str(), &state.prefix);
     let admitted = match &asker {
         Ok(caller) => {
             let source = state.live().proxies.client(request.request()).source();

@@ -35,7 +35,7 @@ pub(super) struct Observation {
 
 impl Observation {
     pub(super) fn begin(state: &Data<AppState>, request: &ServiceRequest) -> Self {
-        let endpoint = endpoint_of(request.path(), &state.prefix);
+        let endpoint = endpoint_of(request.match_info().as_str(), &state.prefix);
         let method = method_of(request.method());
         state.outlets.metrics.began(endpoint);
         let answered = Answered { endpoint, method, status: CLIENT_CLOSED_REQUEST, duration: Duration::ZERO, received: 0, sent: 0 };

@@ -25,6 +25,8 @@ pub struct AppState {
     pub(super) gate: Gate,
     pub(super) request_ids: RequestIds,
     pub(super) prefix: String,
+    /// As the token service has it, which only a restart changes.
+    host: Option<String>,
     pub(super) upload_states: StateSigner,
     /// Where metrics are served, if anybody may ever read them there.
     pub(super) metrics_path: Option<String>,
@@ -66,6 +68,7 @@ impl AppState {
             gate: Gate::new(registry, authenticator),
             request_ids: RequestIds::new(),
             prefix: options.prefix.clone(),
+            host: options.host.clone(),
             upload_states: StateSigner::new(options.secret.as_deref().map(Vec::as_slice)),
             metrics_path: options.metrics.as_ref().map(|metrics| metrics.path.clone()),
             health,
@@ -75,12 +78,13 @@ impl AppState {
         })
     }
 
-    /// Takes up what may change without a restart: all but prefix, secret and the path of the metrics.
+    /// Takes up what may change without a restart: all but prefix, host, secret and the path of the metrics.
     pub fn apply(&self, options: &Options) -> Result<(), InvalidHeader> {
         let limiter = Arc::clone(&self.live().limiter);
         // What was counted stays counted, unless the limits are others.
         let limiter = if limiter.is_by(&options.rates) { limiter } else { Arc::new(Limiter::new(&options.rates)) };
-        self.live.store(Arc::new(Live::new(options, limiter)?));
+        let options = Options { prefix: self.prefix.clone(), host: self.host.clone(), ..options.clone() };
+        self.live.store(Arc::new(Live::new(&options, limiter)?));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::configured::Configured;
 use super::parts::Parts;
-use super::reload::{Reloader, reload_certificate};
+use super::reload::{Reloader, tell_of_certificate};
 use super::{checks, control};
 use crate::auth::Authenticator;
 use crate::config::HealthCheck;
@@ -107,10 +107,16 @@ async fn save_uses(authenticator: &Authenticator) {
 
 async fn watch(certificate: Arc<Certificate>, metrics: Arc<Metrics>) {
     let mut ticks = tokio::time::interval(CERTIFICATE_CHECK);
+    let mut trouble = None;
     loop {
         ticks.tick().await;
-        // What came of it is in the log.
-        let _ = reload_certificate(&certificate).await;
+        let failure = certificate.reload().await.inspect(tell_of_certificate).map_err(|error| chain(&error)).err();
+        // Told and counted once, though tried again and again.
+        if let Some(error) = failure.as_ref().filter(|error| trouble.as_ref() != Some(*error)) {
+            error!(%error, "the new certificates cannot be used; the old ones are kept");
+            metrics.reload(Outcome::Failed, SystemTime::now());
+        }
+        trouble = failure;
         metrics.set_certificate_expiry(certificate.expires());
         if let Some(renewals) = certificate.acme().map(Acme::renewals) {
             let last = if renewals.last_error.is_none() { Outcome::Succeeded } else { Outcome::Failed };

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::redirect;
 use tokio::net::TcpStream;
 use tokio::time::{interval, timeout};
 use tracing::{info, warn};
@@ -57,7 +58,7 @@ async fn look(check: &HealthCheck, registry: &Registry) -> Result<(), String> {
         HealthSubject::Storage => registry.check_store().await.map_err(|error| chain(&error)),
         HealthSubject::File(path) => file(path).await,
         HealthSubject::Http { uri, headers, status } => {
-            http(uri, headers, *status, check.timeout).await.map_err(|error| format!("{uri}: {error}"))
+            http(uri, headers, *status, check.timeout).await.map_err(|error| format!("{}: {error}", check.name))
         }
         HealthSubject::Tcp(address) => match timeout(check.timeout, TcpStream::connect(address)).await {
             Ok(Ok(_)) => Ok(()),
@@ -77,9 +78,18 @@ async fn file(path: &Path) -> Result<(), String> {
     }
 }
 
+/// Redirects are followed on the host that was named: others are not to see the headers.
+fn within_host() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let is_same = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
+        if is_same && attempt.previous().len() < 10 { attempt.follow() } else { attempt.stop() }
+    })
+}
+
 async fn http(uri: &str, headers: &[(String, Vec<String>)], expected: u16, limit: Duration) -> Result<(), String> {
     let while_checking = |error: reqwest::Error| format!("error while checking: {}", chain(&error.without_url()));
-    let client = reqwest::Client::builder().timeout(limit).build().map_err(while_checking)?;
+    let client = reqwest::Client::builder().timeout(limit).no_proxy().redirect(within_host());
+    let client = client.build().map_err(while_checking)?;
     let mut request = client.head(uri);
     for (name, value) in headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value))) {
         request = request.header(name, value);

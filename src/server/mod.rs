@@ -54,7 +54,7 @@ use crate::telemetry::{self, Outlets};
 pub fn run(loaded: Loaded, root_start: RootStart) -> Result<()> {
     let inherited = Listeners::inherited()?;
     telemetry::with_log(&loaded.config.telemetry, || owner::settle(&loaded, root_start))?;
-    let _telemetry = telemetry::start(&loaded.config.telemetry, env!("CARGO_PKG_VERSION"));
+    let _telemetry = telemetry::start(&loaded.config.telemetry, env!("CARGO_PKG_VERSION")).context("the log cannot be started")?;
     for notice in &loaded.warnings {
         match notice.severity {
             Severity::Mistake | Severity::Warning => warn!("{}", notice.message),
@@ -148,7 +148,7 @@ impl Server {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
         supervisor::ready().await;
-        let _alive = AbortOnDropHandle::new(actix_web::rt::spawn(supervisor::keep_alive(self.doors.clone(), workers())));
+        let alive = AbortOnDropHandle::new(actix_web::rt::spawn(supervisor::keep_alive(self.doors.clone(), workers())));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -162,6 +162,8 @@ impl Server {
                 ended = &mut self.serving => return ended.context("the server task ended early")?.context("the server failed"),
             }
         }
+        // From here on it does not answer itself, and need not.
+        drop(alive);
         supervisor::stopping().await;
         info!(drain.timeout_s = self.drain_timeout.as_secs(), "the registry stops");
         self.stop().await

@@ -159,7 +159,13 @@ fn owner_of(metadata: &Metadata) -> Owner {
 }
 
 /// Makes a directory that is missing, and gives away what is new, or empty and root's.
+///
+/// Only where nobody but root decides what lies there: whoever owns a directory above could put a link in its place. What lies below the
+/// owner's own directories the owner makes himself.
 fn hand_over(directory: &Path, mode: u32, owner: Owner) -> io::Result<()> {
+    if !is_of_root_alone(directory)? {
+        return Ok(());
+    }
     match Found::at(directory)? {
         Found::Filled { .. } => return Ok(()),
         Found::Empty(current) if current.user != 0 => return Ok(()),
@@ -174,6 +180,25 @@ fn hand_over(directory: &Path, mode: u32, owner: Owner) -> io::Result<()> {
     fchown(File::open(directory)?, Some(owner.user), Some(owner.group))
 }
 
+/// Whether each directory above a path, links followed, is one in which only root can put something in the place of another.
+fn is_of_root_alone(path: &Path) -> io::Result<bool> {
+    const SHARED: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let path = std::path::absolute(path)?;
+    let existing = path.ancestors().find_map(|above| fs::canonicalize(above).ok().map(|found| (above.to_owned(), found)));
+    let Some((above, found)) = existing else { return Ok(false) };
+    // Of a directory that is there, what counts is where it lies; of one that is missing, where it will.
+    let first = if above == path { found.parent() } else { Some(found.as_path()) };
+    for directory in first.into_iter().flat_map(Path::ancestors) {
+        let metadata = fs::metadata(directory)?;
+        let is_shared = metadata.mode() & SHARED != 0 && metadata.mode() & STICKY == 0;
+        if metadata.uid() != 0 || is_shared {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Where certificates of ACME are kept: beside what another registry may have filled, in a directory of our own.
 fn of_acme(config: &Config) -> impl Iterator<Item = (PathBuf, u32)> {
     let acme = config.tls.iter().filter_map(|tls| tls.acme.as_ref());
@@ -182,6 +207,9 @@ fn of_acme(config: &Config) -> impl Iterator<Item = (PathBuf, u32)> {
 
 /// Makes a log that is missing, and gives it away when it is root's. Never what a link leads to: others may have made it.
 fn hand_over_log(path: &Path, owner: Owner) -> io::Result<()> {
+    if !is_of_root_alone(path)? || fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Ok(());
+    }
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let log = OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)?;
     let metadata = log.metadata()?;

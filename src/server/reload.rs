@@ -76,11 +76,10 @@ impl Reloader {
 }
 
 /// Reads a certificate again when its files have changed.
-pub(super) async fn reload_certificate(certificate: &Arc<Certificate>) -> Result<(), String> {
+async fn reload_certificate(certificate: &Arc<Certificate>) -> Result<(), String> {
     match certificate.reload().await {
-        Ok(Reload::Unchanged) => Ok(()),
-        Ok(Reload::Replaced) => {
-            info!("new connections get the new certificates");
+        Ok(found) => {
+            tell_of_certificate(&found);
             Ok(())
         }
         Err(error) => {
@@ -88,5 +87,12 @@ pub(super) async fn reload_certificate(certificate: &Arc<Certificate>) -> Result
             error!(%error, "the new certificates cannot be used; the old ones are kept");
             Err(error)
         }
+    }
+}
+
+/// Says that a certificate is another.
+pub(super) fn tell_of_certificate(found: &Reload) {
+    if *found == Reload::Replaced {
+        info!("new connections get the new certificates");
     }
 }

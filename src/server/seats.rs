@@ -3,7 +3,7 @@
 //! The limits come with each taking, so that a reload changes them for the connections to come.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::IntGauge;
@@ -41,7 +41,7 @@ impl Seats {
     pub(super) fn take(&self, limits: &ConnectionLimits, address: Option<IpAddr>) -> Option<Seat> {
         let address = address.map(|address| address.to_canonical());
         // Behind a proxy stands everybody.
-        let address = address.filter(|address| !limits.exempt.iter().any(|network| network.contains(address)));
+        let address = address.filter(|address| !limits.exempt.iter().any(|network| network.contains(address))).map(network_of);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.total >= limits.total {
             return None;
@@ -56,6 +56,14 @@ impl Seats {
         taken.total += 1;
         self.open.inc();
         Some(Seat { taken: Arc::clone(&self.taken), open: self.open.clone(), address })
+    }
+}
+
+/// What counts as one: of IPv6 the 64 bits that a host gets for itself.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -108,6 +116,9 @@ pub(super) mod tests {
         let exempt = ["192.0.2.8", "192.0.2.8", "192.0.2.8"].map(|text| seats.take(&limits, Some(text.parse().unwrap())));
         assert_eq!(exempt.map(|seat| seat.is_some()), [true, false, false], "who is exempt counts in all");
         drop((first, second));
+        let of_one_host = ["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(|text| seats.take(&limits, Some(text.parse().unwrap())));
+        assert_eq!(of_one_host.each_ref().map(Option::is_some), [true, true, false], "the last 64 bits are a host's own");
+        drop(of_one_host);
         assert_eq!(seats.taken.lock().unwrap().total, 0);
         assert!(seats.taken.lock().unwrap().by_address.is_empty());
         assert!(seats.take(&limits, Some(one)).is_some());

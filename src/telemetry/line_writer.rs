@@ -1,4 +1,4 @@
-//! The access log and the audit log: finished lines on their way out.
+//! Every log: finished lines on their way out.
 //!
 //! A thread of its own writes each, so that no request waits for a terminal or a pipe; lines that come faster than they can be
 //! written are dropped and counted. Lines leave as they happen: the writer flushes whenever nothing more waits.
@@ -6,11 +6,12 @@
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// How many lines may wait.
 const WAITING: usize = 8192;
@@ -42,8 +43,8 @@ impl LineWriter {
     pub fn start(name: &'static str, output: impl Write + Send + 'static, lost: IntCounter) -> io::Result<Self> {
         let (lines, waiting) = sync_channel(WAITING);
         let dropped = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&dropped);
-        thread::Builder::new().name(name.to_owned()).spawn(move || drain(name, &waiting, &counter, output))?;
+        let (counter, unwritten) = (Arc::clone(&dropped), lost.clone());
+        thread::Builder::new().name(name.to_owned()).spawn(move || drain(name, &waiting, (&counter, &unwritten), output))?;
         Ok(Self { lines, dropped, lost })
     }
 
@@ -58,20 +59,48 @@ impl LineWriter {
     /// Waits until what was left so far is written, but not for long. Blocks.
     pub fn flush(&self) {
         let (mark, waiting) = channel();
-        if self.lines.send(Message::Mark { _waiting: mark }).is_ok() {
-            // That the other end is dropped is the answer; nothing is ever sent.
-            let _ = waiting.recv_timeout(PATIENCE);
+        let mut message = Message::Mark { _waiting: mark };
+        let until = Instant::now() + PATIENCE;
+        // An output that nobody reads leaves no place for the mark either.
+        while let Err(TrySendError::Full(refused)) = self.lines.try_send(message) {
+            if Instant::now() >= until {
+                return;
+            }
+            message = refused;
+            thread::sleep(PATIENCE / 200);
         }
+        // That the other end is dropped is the answer; nothing is ever sent.
+        let _ = waiting.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
-fn drain(name: &str, lines: &Receiver<Message>, dropped: &AtomicU64, output: impl Write) {
+/// Of the application log, which hands over one whole line a write.
+impl<'a> MakeWriter<'a> for LineWriter {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for LineWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        Self::write(self, String::from_utf8_lossy(line).into_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn drain(name: &str, lines: &Receiver<Message>, (dropped, lost): (&AtomicU64, &IntCounter), output: impl Write) {
     let mut output = BufWriter::new(output);
     let mut is_failing = false;
     while let Ok(first) = lines.recv() {
         let mut marks = Vec::new();
         let written = std::iter::once(first).chain(lines.try_iter()).try_for_each(|message| match message {
-            Message::Line(line) => output.write_all(line.as_bytes()),
+            Message::Line(line) => output.write_all(line.as_bytes()).inspect_err(|_| lost.inc()),
             mark @ Message::Mark { .. } => {
                 marks.push(mark);
                 Ok(())
@@ -90,9 +119,9 @@ fn drain(name: &str, lines: &Receiver<Message>, dropped: &AtomicU64, output: imp
             }
             Err(_) => {}
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            tracing::warn!(lines.lost = lost, log.name = name, "a log could not keep up");
+        let missed = dropped.swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            tracing::warn!(lines.lost = missed, log.name = name, "a log could not keep up");
         }
     }
 }
@@ -142,6 +171,57 @@ mod tests {
         log.flush();
         let written: usize = receiver.try_iter().map(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count()).sum();
         assert_eq!(written, 1000);
+    }
+
+    /// As a pipe that nobody reads.
+    struct Blocked(Receiver<()>);
+
+    impl Write for Blocked {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Until the test lets go.
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_flush_gives_an_output_up_that_nobody_reads() {
+        let (let_go, blocked) = channel();
+        let lost = counter();
+        let log = LineWriter::start("test", Blocked(blocked), lost.clone()).unwrap();
+        for _ in 0..3 * WAITING {
+            log.write("line\n".to_owned());
+        }
+        assert!(lost.get() > 0);
+        let began = Instant::now();
+        log.flush();
+        assert!(began.elapsed() < 5 * PATIENCE);
+        drop(let_go);
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lost = counter();
+        let log = LineWriter::start("test", Full, lost.clone()).unwrap();
+        for _ in 0..100 {
+            log.write("x".repeat(1000) + "\n");
+        }
+        log.flush();
+        assert!(lost.get() > 50, "{}", lost.get());
     }
 
     /// As a disk that is full until somebody makes room.

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+use prometheus::IntCounter;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -91,7 +92,14 @@ pub enum AccessLogForm {
 /// What runs as long as the application log does. Dropping it sends the spans that wait.
 #[derive(Debug)]
 pub struct Started {
+    log: LineWriter,
     _traces: Option<traces::Sender>,
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.log.flush();
+    }
 }
 
 /// Runs something that logs before anything else may start: traces bring threads, and the process may be about to become somebody else.
@@ -100,20 +108,23 @@ pub fn with_log<T>(options: &Options, work: impl FnOnce() -> T) -> T {
 }
 
 /// Starts the application log, and traces. Called once, by the program and before any runtime; a second call changes nothing.
-pub fn start(options: &Options, version: &'static str) -> Started {
+pub fn start(options: &Options, version: &'static str) -> io::Result<Started> {
+    let lost = IntCounter::new("lost", "Lines of the application log that were lost.").map_err(io::Error::other)?;
+    // By a thread of its own: whoever logs must not wait for a terminal or a pipe that nobody reads.
+    let log = LineWriter::start("application-log", io::stderr(), lost)?;
     let sender = (options.traces == Traces::Otlp).then(|| traces::Sender::start(version));
     let (traces, trouble) = match sender {
         Some(Ok(sender)) => (Some(sender), None),
         Some(Err(error)) => (None, Some(error)),
         None => (None, None),
     };
-    if tracing::subscriber::set_global_default(subscriber(options, io::stderr, traces.as_ref())).is_err() {
+    if tracing::subscriber::set_global_default(subscriber(options, log.clone(), traces.as_ref())).is_err() {
         tracing::debug!("the log was started before");
     }
     if let Some(error) = trouble {
         tracing::error!(%error, "requests are not traced");
     }
-    Started { _traces: traces }
+    Ok(Started { log, _traces: traces })
 }
 
 /// The library that accepts connections: what it tells at a start and a stop, the server says better.

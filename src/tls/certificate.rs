@@ -100,7 +100,7 @@ impl Certificate {
         field.of(shown?.first()?)
     }
 
-    /// Reads the files again when one has changed since it was last looked at.
+    /// Reads the files again when one has changed since they were last taken up. What cannot be used is tried again each time.
     pub async fn reload(self: &Arc<Self>) -> Result<Reload, Error> {
         let this = Arc::clone(self);
         blocking::run(move || {
@@ -109,11 +109,10 @@ impl Certificate {
             if *seen == now {
                 return Ok(Reload::Unchanged);
             }
-            *seen = now;
-            drop(seen);
             // What is served already is not given up for a stand-in.
             let acme = this.acme.as_ref().filter(|_| this.current.load().is_stand_in);
             this.current.store(Arc::new(read_or_stand_in(&this.options, acme)?));
+            *seen = now;
             Ok(Reload::Replaced)
         })
         .await

@@ -14,6 +14,7 @@ async fn while_a_file_is_there_requests_are_refused_and_probes_say_so() {
     let path = registry.path().join("down");
     std::fs::write(&path, "").unwrap();
     eventually(async || client.get("/v2/").send().await.status == 503).await;
+    client.get("/v2/a/%6danifests/1").send().await.refuses(503, "UNAVAILABLE");
     let refusal = client.get("/v2/a/manifests/1").send().await.refuses(503, "UNAVAILABLE").json();
     assert_eq!(refusal["errors"][0]["detail"], "health check failed: please see /debug/health");
     client.get("/readyz").send().await.refuses(503, "UNAVAILABLE");
@@ -41,6 +42,17 @@ async fn a_peer_that_cannot_be_reached_or_answers_otherwise_fails_after_so_many_
     let report = debug.get("/debug/health").send().await.is(503).json();
     assert!(report[address.to_string()].as_str().unwrap().contains("connection failed"), "{report}");
     registry.client().get("/v2/").send().await.refuses(503, "UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn what_a_check_is_asked_with_is_nobodys_to_see() {
+    let checks = json!({"http": [{"uri": "http://u:TOPSECRET@127.0.0.1:1/x?token=TOPSECRET", "interval": "20ms"}]});
+    let registry = Setup::open().set("health", checks).set("http.debug", json!({"addr": "127.0.0.1:0"})).start().await;
+    let debug = registry.debug_client();
+    eventually(async || debug.get("/debug/health").send().await.status == 503).await;
+    let report = debug.get("/debug/health").send().await.json();
+    assert!(!report.to_string().contains("TOPSECRET"), "{report}");
+    assert!(report["http://127.0.0.1:1/x"].as_str().is_some_and(|text| text.contains("error while checking")), "{report}");
 }
 
 #[tokio::test]

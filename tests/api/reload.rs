@@ -99,6 +99,42 @@ async fn a_bad_password_file_or_certificate_fails_the_reload_and_the_old_one_sta
 }
 
 #[tokio::test]
+async fn a_prefix_and_a_host_that_wait_for_a_restart_are_in_no_location() {
+    let mut registry = Setup::basic().start().await;
+    registry.configure("http.prefix", "/deep/");
+    registry.configure("http.host", "https://new.example");
+    let Reply::Done(Some(note)) = ask_to_reload(&registry).await else { panic!("no restart is needed") };
+    assert_eq!(note, "a restart is needed for http.host, http.prefix");
+    let alice = registry.alice();
+    let location = alice.begin("a").await;
+    assert!(location.starts_with(&format!("{}/v2/a/blobs/uploads/", alice.base)), "{location}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_fails_each_reload_until_it_can() {
+    let registry = with_metrics(Setup::basic()).start().await;
+    registry.replace("tls.key", "nothing");
+    for _ in 0..3 {
+        assert!(registry.try_reload().await.unwrap_err().contains("tls.key"));
+    }
+    assert!(shows(&registry, "breakwater_config_last_reload_successful 0").await);
+    registry.certificate.issue(registry.path());
+    assert_eq!(registry.try_reload().await, Ok(()));
+}
+
+#[tokio::test]
+async fn stricter_limits_of_logins_hold_after_a_reload() {
+    let mut registry = Setup::tokens().set("limits", json!({"exempt": [], "logins": {"rate": "1000/s", "burst": 1000}})).start().await;
+    registry.configure("limits.logins", json!({"rate": "1/h", "burst": 1}));
+    assert_eq!(registry.try_reload().await, Ok(()));
+    let wrong = registry.client().basic(("bob", "wrong"));
+    wrong.token(&[]).await.is(401);
+    for _ in 0..3 {
+        wrong.token(&[]).await.is(429);
+    }
+}
+
+#[tokio::test]
 async fn a_changed_file_is_taken_up_by_itself() {
     let mut registry = Setup::basic().start().await;
     registry.configure("http.headers", json!({"X-Cluster": ["blue"]}));

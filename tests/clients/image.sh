@@ -102,7 +102,8 @@ step "commands beside it"
 [[ $(docker exec box /bin/registry -v) == "registry breakwater v"* ]]
 refused 'not there yet' docker exec box bin/registry garbage-collect /etc/docker/registry/config.yml
 ok docker exec box breakwater health
-docker logs box 2>/dev/null | grep -q '"PUT /v2/team/app/manifests/v1 HTTP/1.1" 201'
+docker logs box >"$WORK/box.access" 2>/dev/null
+grep -q '"PUT /v2/team/app/manifests/v1 HTTP/1.1" 201' "$WORK/box.access"
 
 step "a second start on the same directory"
 serve --volume "$data:/var/lib/registry" "$IMAGE"
@@ -185,7 +186,8 @@ ok "${RUN[@]}" --detach --name box --volume "$data:/var/lib/registry" --volume "
     --env REGISTRY_AUTH_HTPASSWD_REALM=test --env REGISTRY_AUTH_HTPASSWD_PATH=/private/htpasswd "$IMAGE"
 wait_for answers
 same "$(runs_as)" "65532 65532 $CAN_BIND_AND_READ"
-docker logs box 2>&1 | grep -q 'may not read /private/htpasswd /private/tls.crt /private/tls.key: the registry keeps CAP_DAC_OVERRIDE'
+docker logs box >"$WORK/box.said" 2>&1
+grep -q 'may not read /private/htpasswd /private/tls.crt /private/tls.key: the registry keeps CAP_DAC_OVERRIDE'
 ok docker login --username "$NAME" --password-stdin "$REGISTRY" <<<"$PASSWORD"
 ok docker exec box breakwater health
 

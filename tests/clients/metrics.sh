@@ -103,10 +103,10 @@ while read -r expression; do
     wait_for has_data "$expression"
 done <"$WORK/queries"
 
-step "no alert fires on a registry that is well"
+step "no alert fires on a registry that is well, whatever the disk of this machine"
 are_evaluated() { [ "$(curl -sSf "http://$PROMETHEUS/api/v1/rules" | jq '[.data.groups[].rules[] | select(.health != "ok")] | length')" = 0 ]; }
 wait_for are_evaluated
-same "$(curl -sSf "http://$PROMETHEUS/api/v1/alerts" | jq -c '.data.alerts | map(.labels.alertname)')" '[]'
+same "$(curl -sSf "http://$PROMETHEUS/api/v1/alerts" | jq -c '.data.alerts | map(.labels.alertname) - ["RegistryDiskNearlyFull"]')" '[]'
 
 step "the access log has a JSON object for each request"
 stop registry

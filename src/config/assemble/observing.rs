@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use url::Url;
+
 use super::Rules;
 use crate::config::{DebugListener, HealthCheck, HealthSubject};
 use crate::http::MetricsOptions;
@@ -66,7 +68,7 @@ impl Rules<'_> {
             let status = self.settings.integer(&format!("{place}.statuscode")).and_then(|status| u16::try_from(status).ok());
             let headers = self.settings.table(&format!("{place}.headers")).to_vec();
             let check = HealthSubject::Http { uri: uri.clone(), headers, status: status.filter(|status| *status > 0).unwrap_or(200) };
-            checks.push(self.check(&place, uri, check));
+            checks.push(self.check(&place, shown(&uri), check));
         }
         for (place, address) in self.items("health.tcp", "addr") {
             if !super::http::has_port(&address) {
@@ -102,4 +104,16 @@ impl Rules<'_> {
             threshold: threshold.filter(|count| *count > 0).unwrap_or(usual_threshold),
         }
     }
+}
+
+/// An address as logs and reports show it: without what may be a secret in it.
+fn shown(uri: &str) -> String {
+    let Ok(mut url) = Url::parse(uri) else { return uri.to_owned() };
+    if url.username().is_empty() && url.password().is_none() && url.query().is_none() {
+        return uri.to_owned();
+    }
+    // It has a host, or it would not have been taken for an address of http.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.into()
 }
