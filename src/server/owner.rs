@@ -180,19 +180,23 @@ fn hand_over(directory: &Path, mode: u32, owner: Owner) -> io::Result<()> {
     fchown(File::open(directory)?, Some(owner.user), Some(owner.group))
 }
 
-/// Whether each directory above a path, links followed, is one in which only root can put something in the place of another.
+/// Whether only root can put something in the place of what lies at a path, or of a directory above it: they are root's, written to by
+/// nobody else, and no link is among them.
 fn is_of_root_alone(path: &Path) -> io::Result<bool> {
     const SHARED: u32 = 0o022;
     const STICKY: u32 = 0o1000;
     let path = std::path::absolute(path)?;
-    let existing = path.ancestors().find_map(|above| fs::canonicalize(above).ok().map(|found| (above.to_owned(), found)));
-    let Some((above, found)) = existing else { return Ok(false) };
-    // Of a directory that is there, what counts is where it lies; of one that is missing, where it will.
-    let first = if above == path { found.parent() } else { Some(found.as_path()) };
-    for directory in first.into_iter().flat_map(Path::ancestors) {
-        let metadata = fs::metadata(directory)?;
+    if fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Ok(false);
+    }
+    for directory in path.ancestors().skip(1) {
+        let metadata = match fs::symlink_metadata(directory) {
+            // Root is about to make it.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            metadata => metadata?,
+        };
         let is_shared = metadata.mode() & SHARED != 0 && metadata.mode() & STICKY == 0;
-        if metadata.uid() != 0 || is_shared {
+        if !metadata.is_dir() || metadata.uid() != 0 || is_shared {
             return Ok(false);
         }
     }
@@ -207,7 +211,7 @@ fn of_acme(config: &Config) -> impl Iterator<Item = (PathBuf, u32)> {
 
 /// Makes a log that is missing, and gives it away when it is root's. Never what a link leads to: others may have made it.
 fn hand_over_log(path: &Path, owner: Owner) -> io::Result<()> {
-    if !is_of_root_alone(path)? || fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+    if !is_of_root_alone(path)? {
         return Ok(());
     }
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();

@@ -4,6 +4,7 @@ mod check_config;
 mod config_show;
 mod health;
 mod names;
+mod root;
 mod secrets;
 
 use std::io::Write;

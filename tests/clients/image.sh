@@ -187,7 +187,7 @@ ok "${RUN[@]}" --detach --name box --volume "$data:/var/lib/registry" --volume "
 wait_for answers
 same "$(runs_as)" "65532 65532 $CAN_BIND_AND_READ"
 docker logs box >"$WORK/box.said" 2>&1
-grep -q 'may not read /private/htpasswd /private/tls.crt /private/tls.key: the registry keeps CAP_DAC_OVERRIDE'
+grep -q 'may not read /private/htpasswd /private/tls.crt /private/tls.key: the registry keeps CAP_DAC_OVERRIDE' "$WORK/box.said"
 ok docker login --username "$NAME" --password-stdin "$REGISTRY" <<<"$PASSWORD"
 ok docker exec box breakwater health
 
