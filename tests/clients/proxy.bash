@@ -28,7 +28,8 @@ registry_behind() {
     stop registry
     rm -rf "$ROOT" "$WORK/registry.log"
     settings "$1" "$HERE_INSTEAD${2:+; $2}" >"$WORK/config.yml"
-    ok "$BREAKWATER_BIN" check-config "$WORK/config.yml"
+    # Where it will listen: the addresses are tried.
+    ok "${INSIDE[@]}" "$BREAKWATER_BIN" check-config "$WORK/config.yml"
     # Owned and masked as systemd does it for the unit's user, who the registry becomes.
     install -d -m 750 -o 65532 -g 65532 "$ROOT"
     umask 027
