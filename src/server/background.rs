@@ -116,6 +116,9 @@ async fn watch(certificate: Arc<Certificate>, metrics: Arc<Metrics>) {
             error!(%error, "the new certificates cannot be used; the old ones are kept");
             metrics.reload(Outcome::Failed, SystemTime::now());
         }
+        if failure.is_none() && trouble.is_some() {
+            metrics.reload(Outcome::Succeeded, SystemTime::now());
+        }
         trouble = failure;
         metrics.set_certificate_expiry(certificate.expires());
         if let Some(renewals) = certificate.acme().map(Acme::renewals) {

@@ -123,6 +123,15 @@ async fn a_certificate_that_cannot_be_used_fails_each_reload_until_it_can() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_was_bad_for_a_while_leaves_no_failure_behind() {
+    let registry = with_metrics(Setup::basic()).start().await;
+    registry.replace("tls.key", "nothing");
+    eventually(async || shows(&registry, "breakwater_config_last_reload_successful 0").await).await;
+    registry.certificate.issue(registry.path());
+    eventually(async || shows(&registry, "breakwater_config_last_reload_successful 1").await).await;
+}
+
+#[tokio::test]
 async fn stricter_limits_of_logins_hold_after_a_reload() {
     let mut registry = Setup::tokens().set("limits", json!({"exempt": [], "logins": {"rate": "1000/s", "burst": 1000}})).start().await;
     registry.configure("limits.logins", json!({"rate": "1/h", "burst": 1}));
