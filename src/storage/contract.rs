@@ -12,6 +12,7 @@ pub(crate) async fn holds_for(store: &dyn Storage) {
     an_upload_gathers_resumes_and_commits(store).await;
     a_listing_is_sorted_and_tells_names_from_content(store).await;
     a_delete_takes_all_below_and_says_when_nothing_was_there(store).await;
+    deleting_many_takes_those_and_passes_over_what_is_not_there(store).await;
     what_is_not_there_is_not_found(store).await;
 }
 
@@ -94,6 +95,21 @@ async fn a_delete_takes_all_below_and_says_when_nothing_was_there(store: &dyn St
         store.write(&key, Bytes::new(), Durability::Durable).await.unwrap();
         store.delete(&layout::repository_path("deleted"), durability).await.unwrap();
         assert!(store.read(&key).await.unwrap_err().is_not_found());
+    }
+}
+
+async fn deleting_many_takes_those_and_passes_over_what_is_not_there(store: &dyn Storage) {
+    for durability in [Durability::Durable, Durability::Relaxed] {
+        let keys = ["one", "two", "kept"].map(|content| link("many", content));
+        for key in &keys {
+            store.write(key, Bytes::new(), Durability::Relaxed).await.unwrap();
+        }
+        let gone = [keys[0].clone(), link("many", "never was"), keys[1].clone()];
+        store.delete_all(&gone, durability).await.unwrap();
+        for key in &gone {
+            assert!(store.stat(&key.parent()).await.unwrap_err().is_not_found());
+        }
+        assert!(store.stat(&keys[2]).await.is_ok());
     }
 }
 

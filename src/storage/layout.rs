@@ -48,6 +48,21 @@ pub fn blob_data(digest: &Digest) -> Key {
     Key::new(format!("blobs/{algorithm}/{}/{hex}/data", &hex[..2]))
 }
 
+/// Below it lie the bytes of all content, by algorithm, then by the first two digits of the digest, then by the digest.
+pub fn blobs() -> Key {
+    Key::new("blobs".to_owned())
+}
+
+/// Below it lies content whose digests are of an algorithm, by their first two digits.
+pub fn blobs_of(algorithm: Algorithm) -> Key {
+    blobs().child(algorithm.as_str())
+}
+
+/// Below it lies content whose digests begin with the digits of `shard`, which a listing of [`blobs_of`] gave.
+pub fn blob_shard(algorithm: Algorithm, shard: &str) -> Key {
+    blobs_of(algorithm).child(shard)
+}
+
 /// Below it lie the repositories.
 pub fn repositories() -> Key {
     Key::new("repositories".to_owned())
@@ -57,6 +72,11 @@ pub fn repositories() -> Key {
 /// that a listing of [`repositories`] gave.
 pub fn repository_path(path: &str) -> Key {
     Key::new(format!("repositories/{path}"))
+}
+
+/// Below it lie the blobs that a repository may serve, by algorithm.
+pub fn layers(name: &Name, algorithm: Algorithm) -> Key {
+    Key::new(format!("repositories/{name}/_layers/{}", algorithm.as_str()))
 }
 
 /// Says that the repository may serve this blob; its content is the digest under which the bytes lie.
@@ -87,6 +107,11 @@ pub fn tag(name: &Name, tag: &Tag) -> Key {
 /// What a tag points to now.
 pub fn tag_current(name: &Name, tag: &Tag) -> Key {
     Key::new(format!("repositories/{name}/_manifests/tags/{tag}/current/link"))
+}
+
+/// Below it lie the manifests that a tag ever pointed to, by algorithm.
+pub fn tag_histories(name: &Name, tag: &Tag, algorithm: Algorithm) -> Key {
+    Key::new(format!("repositories/{name}/_manifests/tags/{tag}/index/{}", algorithm.as_str()))
 }
 
 /// Says that a tag pointed to this manifest at some time.

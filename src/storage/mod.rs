@@ -116,6 +116,18 @@ pub trait Storage: Send + Sync + 'static {
     /// Removes what lies at and below a key. `NotFound` where nothing did.
     async fn delete(&self, key: &Key, durability: Durability) -> Result<(), Error>;
 
+    /// Removes content that has a directory of its own, as links and blobs have, with the directory and whatever else lies in it. Where
+    /// nothing lies there is nothing to do. Durable removals are so together, when this returns.
+    async fn delete_all(&self, contents: &[Key], durability: Durability) -> Result<(), Error> {
+        for key in contents {
+            match self.delete(&key.parent(), durability).await {
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// How large the store is; `None` where it has no end.
     async fn space(&self) -> Result<Option<Space>, Error>;
 }

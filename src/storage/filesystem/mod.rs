@@ -9,8 +9,9 @@ mod content;
 mod directories;
 mod sessions;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -39,9 +40,19 @@ pub struct Filesystem {
     tree: Arc<Tree>,
 }
 
+/// Where an operation waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// On the blocking pool: others need the thread.
+    OnPool,
+    /// Where it is asked for: a command has nothing else to do, and a hop to another thread costs more than most operations.
+    InPlace,
+}
+
 #[derive(Debug)]
 struct Tree {
     path: PathBuf,
+    waiting: Waiting,
     handle: File,
     directories: Directories,
     sessions: Sessions,
@@ -49,6 +60,18 @@ struct Tree {
 }
 
 impl Filesystem {
+    /// Opens the tree for a command, perhaps beside a server: makes nothing, and leaves what is staged alone. Every operation blocks.
+    pub fn attach(options: &Options) -> io::Result<Self> {
+        Self::at(options.root_directory.join(TREE), Waiting::InPlace)
+    }
+
+    fn at(path: PathBuf, waiting: Waiting) -> io::Result<Self> {
+        let handle = File::open(&path)?;
+        let sessions = Sessions::kept_in(path.join(layout::staging().as_str()));
+        let directories = Directories::below(&path);
+        Ok(Self { tree: Arc::new(Tree { path, waiting, handle, directories, sessions, buffers: Arc::default() }) })
+    }
+
     /// Opens the tree, making its directories where they are missing, and removes what an earlier process left half staged.
     ///
     /// The caller holds the lock that keeps a second server away.
@@ -57,8 +80,7 @@ impl Filesystem {
         let above = options.root_directory.parent().map(Path::to_owned);
         blocking::run(move || {
             fs::create_dir_all(path.join("repositories"))?;
-            let staging = path.join(layout::staging().as_str());
-            clear(&staging)?;
+            clear(&path.join(layout::staging().as_str()))?;
             // The names on the way down to the tree, which it does not sync itself.
             for directory in path.ancestors().take_while(|directory| Some(*directory) != above.as_deref()) {
                 File::open(directory)?.sync_all()?;
@@ -67,9 +89,7 @@ impl Filesystem {
                 // Whoever may only pass through it did not make the root in it.
                 File::open(above).and_then(|directory| directory.sync_all()).ok();
             }
-            let handle = File::open(&path)?;
-            let (directories, sessions) = (Directories::below(&path), Sessions::kept_in(staging));
-            Ok(Self { tree: Arc::new(Tree { path, handle, directories, sessions, buffers: Arc::default() }) })
+            Self::at(path, Waiting::OnPool)
         })
         .await
     }
@@ -81,7 +101,11 @@ impl Filesystem {
     {
         let tree = Arc::clone(&self.tree);
         let path = tree.path.join(key.as_str());
-        blocking::run(move || work(&tree, &path)).await.map_err(|error| Error::at(key, error))
+        let done = match tree.waiting {
+            Waiting::OnPool => blocking::run(move || work(&tree, &path)).await,
+            Waiting::InPlace => work(&tree, &path),
+        };
+        done.map_err(|error| Error::at(key, error))
     }
 }
 
@@ -108,6 +132,48 @@ impl Tree {
             fs::remove_file(&staged).ok();
         }
         moved
+    }
+
+    /// Removes a file, or a directory with all in it.
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        if fs::symlink_metadata(path)?.is_dir() {
+            self.directories.forget(path);
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        }
+    }
+
+    /// Removes the directories of many, and syncs each directory that those were in once.
+    fn remove_all(&self, contents: &[Key], durability: Durability) -> Result<(), Error> {
+        let mut changed = BTreeMap::new();
+        for key in contents {
+            let path = self.path.join(key.as_str());
+            let Some(directory) = path.parent() else { continue };
+            match self.remove_with_directory(&path, directory) {
+                Ok(()) => {
+                    changed.insert(key.parent().parent(), directory.to_owned());
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::at(key, error)),
+            }
+        }
+        if durability == Durability::Durable {
+            for (key, directory) in &changed {
+                self.directories.settle_removal(directory).map_err(|error| Error::at(key, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a file with its directory, in which there is seldom anything else.
+    fn remove_with_directory(&self, file: &Path, directory: &Path) -> io::Result<()> {
+        self.directories.forget(directory);
+        match fs::remove_file(file).and_then(|()| fs::remove_dir(directory)) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(error),
+            Err(_) => self.remove(directory),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Renames to a path whose parents are made at need, and syncs the directories on the way.
@@ -156,7 +222,9 @@ fn clear(staging: &Path) -> io::Result<()> {
 #[async_trait]
 impl Storage for Filesystem {
     async fn stat(&self, key: &Key) -> Result<Metadata, Error> {
-        if let Answer::Ready(found) = cached::stat(self.tree.root(), key.as_str()) {
+        if self.tree.waiting == Waiting::OnPool
+            && let Answer::Ready(found) = cached::stat(self.tree.root(), key.as_str())
+        {
             return found.map_err(|error| Error::at(key, error));
         }
         let text = key.clone();
@@ -168,13 +236,20 @@ impl Storage for Filesystem {
     }
 
     async fn read(&self, key: &Key) -> Result<Bytes, Error> {
-        if let Answer::Ready(found) = cached::read(self.tree.root(), key.as_str()) {
+        if self.tree.waiting == Waiting::OnPool
+            && let Answer::Ready(found) = cached::read(self.tree.root(), key.as_str())
+        {
             return found.map(Bytes::from).map_err(|error| Error::at(key, error));
         }
         let text = key.clone();
         self.run(key, move |tree, _| {
-            let mut bytes = Vec::new();
-            io::Read::read_to_end(&mut tree.open(text.as_str())?, &mut bytes)?;
+            // Enough for every link: then one read finds the end.
+            let mut bytes = Vec::with_capacity(512);
+            let mut file = tree.open(text.as_str())?;
+            (&mut file).take(512).read_to_end(&mut bytes)?;
+            if bytes.len() == 512 {
+                file.read_to_end(&mut bytes)?;
+            }
             Ok(Bytes::from(bytes))
         })
         .await
@@ -231,15 +306,20 @@ impl Storage for Filesystem {
 
     async fn delete(&self, key: &Key, durability: Durability) -> Result<(), Error> {
         self.run(key, move |tree, path| {
-            if fs::symlink_metadata(path)?.is_dir() {
-                tree.directories.forget(path);
-                fs::remove_dir_all(path)?;
-            } else {
-                fs::remove_file(path)?;
-            }
+            tree.remove(path)?;
             if durability == Durability::Durable { tree.directories.settle_removal(path) } else { Ok(()) }
         })
         .await
+    }
+
+    async fn delete_all(&self, contents: &[Key], durability: Durability) -> Result<(), Error> {
+        match self.tree.waiting {
+            Waiting::InPlace => self.tree.remove_all(contents, durability),
+            Waiting::OnPool => {
+                let (tree, contents) = (Arc::clone(&self.tree), contents.to_vec());
+                blocking::run(move || tree.remove_all(&contents, durability)).await
+            }
+        }
     }
 
     async fn space(&self) -> Result<Option<Space>, Error> {
