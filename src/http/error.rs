@@ -290,6 +290,10 @@ fn answer_of_registry(error: &registry::Error) -> Answer {
         Refusal::DeletionDisabled | Refusal::ReadOnly => {
             answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported).header(ALLOW, "GET, HEAD")
         }
+        Refusal::Held => {
+            let answer = answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).header(RETRY_AFTER, "10");
+            answer.saying("garbage is being collected: pushes and deletes are taken again in a moment; pulls go on")
+        }
         Refusal::Storage(StorageError::Full(_)) => answer(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable),
         Refusal::Storage(StorageError::NotFound(_) | StorageError::Denied { .. } | StorageError::Io { .. }) => {
             answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown)

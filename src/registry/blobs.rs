@@ -39,7 +39,7 @@ impl Repository {
 
     /// Makes a blob of another repository this one's as well, without moving bytes. Whether it was found.
     pub async fn mount_blob(&self, digest: &Digest, source: MountSource<'_>) -> Result<bool, Error> {
-        self.ensure_writable()?;
+        let change = self.change()?;
         let found = match source {
             MountSource::Among(sources) => locate_among(sources, digest).await?,
             MountSource::InSight(sight) => self.registry.find_blob(digest, sight).await?,
@@ -47,18 +47,24 @@ impl Repository {
         };
         let Some(canonical) = found else { return Ok(false) };
         let (repository, digest) = (self.clone(), digest.clone());
-        finish(async move { repository.link_blob(&digest, &canonical).await }).await?;
+        finish(async move {
+            let _change = change;
+            repository.link_blob(&digest, &canonical).await
+        })
+        .await?;
         Ok(true)
     }
 
     /// Takes a blob out of this repository, under this name of it. The bytes stay until they are collected.
     pub async fn delete_blob(&self, digest: &Digest) -> Result<(), Error> {
-        self.ensure_deletable()?;
+        let change = self.deletion()?;
         let (repository, digest) = (self.clone(), digest.clone());
         finish(async move {
+            let _change = change;
             let _guard = repository.registry.locks.removing_from(&repository.name).await;
             let link = layout::layer_link(&repository.name, &digest);
             if repository.locate_blob(&digest).await?.is_some() && repository.unlink(&link).await? {
+                repository.registry.changes.settled(&repository.name, [&digest].into_iter());
                 Ok(())
             } else {
                 Err(Error::BlobUnknown(digest))

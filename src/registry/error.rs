@@ -72,6 +72,9 @@ pub enum Error {
     /// Nothing may be written.
     #[error("the registry is read-only")]
     ReadOnly,
+    /// Changes are held back for a moment.
+    #[error("changes are held back while garbage is collected")]
+    Held,
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),

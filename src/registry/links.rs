@@ -63,6 +63,7 @@ impl Repository {
     /// The links of a blob under the name asked for and, where that is another, under its canonical name.
     pub(super) async fn link_blob(&self, digest: &Digest, canonical: &Digest) -> Result<(), Error> {
         let _guard = self.registry.locks.adding_to(&self.name).await;
+        self.registry.changes.pushed(&self.name, canonical);
         let link = layout::layer_link(&self.name, digest);
         if digest.algorithm() == Algorithm::Sha256 {
             return self.link(&link, canonical).await;

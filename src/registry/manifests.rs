@@ -96,6 +96,11 @@ impl ManifestCache {
         CacheUse { requests: self.requests.load(Ordering::Relaxed), hits: self.hits.load(Ordering::Relaxed) }
     }
 
+    /// Drops all.
+    pub(super) fn forget(&self) {
+        self.entries.invalidate_all();
+    }
+
     fn get(&self, digest: &Digest) -> Option<Arc<(MediaType, Bytes)>> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.entries.get(digest).inspect(|_| {
@@ -133,18 +138,23 @@ impl Repository {
 
     /// Stores a manifest and sets its tags. What was there before is untouched unless all of it succeeds.
     pub async fn put_manifest(&self, push: ManifestPush) -> Result<PushedManifest, Error> {
-        self.ensure_writable()?;
+        let change = self.change()?;
         let digest = check_digest(&push)?;
         let manifest = Manifest::parse(push.media_type.clone(), &push.bytes)?;
         let repository = self.clone();
-        finish(async move { repository.store_manifest(push, digest, &manifest).await }).await
+        finish(async move {
+            let _change = change;
+            repository.store_manifest(push, digest, &manifest).await
+        })
+        .await
     }
 
     /// Takes a manifest out of this repository: first the tags that point to it, then all its names.
     pub async fn delete_manifest(&self, digest: &Digest) -> Result<(), Error> {
-        self.ensure_deletable()?;
+        let change = self.deletion()?;
         let (repository, digest) = (self.clone(), digest.clone());
         finish(async move {
+            let _change = change;
             let _guard = repository.registry.locks.removing_from(&repository.name).await;
             let unknown = || Error::ManifestUnknown(Reference::Digest(digest.clone()));
             let link = layout::revision_link(&repository.name, &digest);
@@ -156,6 +166,7 @@ impl Repository {
             for name in names.iter().filter(|name| **name != digest).chain([&digest]) {
                 repository.unlink(&layout::revision_link(&repository.name, name)).await?;
             }
+            repository.registry.changes.settled(&repository.name, [&canonical].into_iter());
             Ok(())
         })
         .await
@@ -204,6 +215,14 @@ impl Repository {
         for tag in &tags {
             self.set_tag(tag, &digest, &canonical).await?;
         }
+        let changes = &self.registry.changes;
+        if tags.is_empty() {
+            // An index or a tag is about to name it.
+            changes.pushed(&self.name, &canonical);
+        } else {
+            changes.settled(&self.name, [&canonical].into_iter());
+        }
+        changes.settled(&self.name, manifest.blobs().chain(manifest.children()).map(|descriptor| &descriptor.digest));
         Ok(PushedManifest { digest, subject: manifest.subject().cloned(), tags: push.tags })
     }
 

@@ -10,6 +10,8 @@
 mod blobs;
 mod catalog;
 mod error;
+mod gc;
+mod hold;
 mod links;
 mod locks;
 mod manifests;
@@ -32,11 +34,14 @@ use tracing::Instrument as _;
 pub use self::blobs::{Blob, MountSource};
 pub use self::catalog::Sight;
 pub use self::error::Error;
+pub use self::gc::{Broken, DeadBlob, Marked, Progress, Survey, SurveyedRepository, Untagged};
+pub use self::hold::{Hold, InvalidPushed, Pushed};
 pub use self::manifests::{CacheUse, ManifestPush, PushedManifest, StoredManifest, TagMode};
 pub use self::purge::PurgeReport;
 pub use self::room::Reserve;
 pub use self::uploads::{Session, UploadStatus};
 
+use self::hold::{Change, Changes};
 use self::locks::Locks;
 use self::manifests::ManifestCache;
 use self::referrers::Examined;
@@ -124,6 +129,7 @@ pub struct Registry {
     storage: Arc<dyn Storage>,
     options: ArcSwap<Options>,
     locks: Locks,
+    changes: Changes,
     uploads: Uploads,
     manifests: ManifestCache,
     examined: Examined,
@@ -139,6 +145,7 @@ impl Registry {
             storage,
             options: ArcSwap::from_pointee(options),
             locks: Locks::default(),
+            changes: Changes::default(),
             uploads: Uploads::default(),
             manifests: ManifestCache::default(),
             examined: Examined::default(),
@@ -199,17 +206,19 @@ impl Repository {
         self.registry.storage.as_ref()
     }
 
-    fn ensure_writable(&self) -> Result<(), Error> {
+    /// The right to change something, where that is allowed now.
+    fn change(&self) -> Result<Change, Error> {
         match self.registry.options.load().mode {
-            Mode::ReadWrite => Ok(()),
+            Mode::ReadWrite => self.registry.changes.begin(),
             Mode::ReadOnly => Err(Error::ReadOnly),
         }
     }
 
-    fn ensure_deletable(&self) -> Result<(), Error> {
-        self.ensure_writable()?;
+    /// The right to delete something, where that is allowed now.
+    fn deletion(&self) -> Result<Change, Error> {
+        let change = self.change()?;
         match self.registry.options.load().delete {
-            Deletion::Enabled => Ok(()),
+            Deletion::Enabled => Ok(change),
             Deletion::Disabled => Err(Error::DeletionDisabled),
         }
     }

@@ -35,6 +35,13 @@ impl Default for Examined {
     }
 }
 
+impl Examined {
+    /// Drops all.
+    pub(super) fn forget(&self) {
+        self.0.invalidate_all();
+    }
+}
+
 /// A manifest with the one that it refers to.
 struct Referrer {
     subject: Digest,
@@ -126,7 +133,7 @@ impl Repository {
         }
         let left = self.examine().await?;
         if left.is_empty()
-            && self.ensure_writable().is_ok()
+            && let Ok(_change) = self.change()
             && let Err(error) = self.storage().write(&marker, Bytes::from(state), Durability::Relaxed).await
         {
             warn!(%error, "the referrers of a repository are known but cannot be marked as complete");
@@ -160,8 +167,8 @@ impl Repository {
     /// Enters what was found by looking; gives it back where it cannot be written.
     async fn enter_if_writable(&self, (manifest, size): &(Manifest, u64), digest: &Digest) -> Result<(), Referrer> {
         let Some(subject) = manifest.subject() else { return Ok(()) };
-        let entered = match self.ensure_writable() {
-            Ok(()) => self.enter_referrer(manifest, digest, *size).await,
+        let entered = match self.change() {
+            Ok(_change) => self.enter_referrer(manifest, digest, *size).await,
             Err(error) => Err(error),
         };
         entered.map_err(|_| Referrer { subject: subject.clone(), descriptor: manifest.as_referrer(digest.clone(), *size) })

@@ -54,9 +54,10 @@ impl Repository {
 
     /// Removes a tag; the manifest stays.
     pub async fn delete_tag(&self, tag: &Tag) -> Result<(), Error> {
-        self.ensure_deletable()?;
+        let change = self.deletion()?;
         let (repository, tag) = (self.clone(), tag.clone());
         finish(async move {
+            let _change = change;
             let _guards = repository.registry.locks.tags(&repository.name, std::slice::from_ref(&tag)).await;
             if repository.resolve(&tag).await?.is_none() {
                 return Err(Error::ManifestUnknown(Reference::Tag(tag)));

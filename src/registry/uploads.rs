@@ -122,7 +122,7 @@ pub struct Session {
 impl Repository {
     /// Begins an upload.
     pub async fn begin_upload(&self, now: OffsetDateTime) -> Result<Session, Error> {
-        self.ensure_writable()?;
+        let _change = self.change()?;
         self.registry.ensure_room().await?;
         let lease = self.registry.uploads.lease(Uuid::new_v4())?;
         let started_at = now.replace_nanosecond(0).unwrap_or(now);
@@ -133,7 +133,7 @@ impl Repository {
 
     /// Goes on with an upload, begun by this server or by a stock registry on the same directory.
     pub async fn resume_upload(&self, id: Uuid) -> Result<Session, Error> {
-        self.ensure_writable()?;
+        let _change = self.change()?;
         let lease = self.registry.uploads.lease(id)?;
         let open = match lease.uploads.take_file(id, &self.name) {
             Some(open) => open,
@@ -172,11 +172,15 @@ impl Repository {
 
     /// Ends an upload and removes what has come of it.
     pub async fn cancel_upload(&self, id: Uuid) -> Result<(), Error> {
-        self.ensure_writable()?;
+        let change = self.change()?;
         let lease = self.registry.uploads.lease(id)?;
         self.upload_status(id).await?;
         let repository = self.clone();
-        finish(async move { repository.remove_upload(&lease).await }).await
+        finish(async move {
+            let _change = change;
+            repository.remove_upload(&lease).await
+        })
+        .await
     }
 
     async fn started_at(&self, id: Uuid) -> Result<OffsetDateTime, Error> {
@@ -257,7 +261,10 @@ impl Session {
     /// Makes a blob of what has come, when it is what the digest names; otherwise the upload is gone.
     pub async fn finish(self, expected: &Digest) -> Result<(), Error> {
         let expected = expected.clone();
+        // What has come may take hours, and is not held back; what makes a blob of it is. The bytes stay for a later request.
+        let change = self.repository.change()?;
         finish(async move {
+            let _change = change;
             let Self { repository, mut writer, .. } = self;
             let (open, digester) = writer.open.take().ok_or(Error::UploadUnknown(writer.lease.id))?;
             let canonical = digester.finish();
