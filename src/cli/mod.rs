@@ -58,7 +58,7 @@ enum Verb {
     Serve(serve::Arguments),
     /// Ask the registry of a configuration whether it can serve.
     Health(health::Arguments),
-    /// Delete what nothing refers to: not there yet.
+    /// Remove what nothing refers to.
     GarbageCollect(garbage_collect::Arguments),
     /// Check a configuration, and find rules that can never match.
     CheckConfig(check_config::Arguments),

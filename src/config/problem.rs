@@ -83,7 +83,7 @@ pub enum Error {
     )]
     NoPath,
     /// The file cannot be read.
-    #[error("cannot read the configuration file {path}: {source}")]
+    #[error("cannot read the configuration file {path}")]
     Read {
         /// The file, as it was named.
         path: String,

@@ -1,6 +1,6 @@
 //! The control socket: how a command asks a server that runs for something, on the same host.
 //!
-//! One line each way: a request, then `ok`, `ok: …` or `error: …`. Whoever may open the socket, which lies in the state directory, is the
+//! One line each way: a request, then `ok`, `ok: …` or `error: …`; a hold goes on as [`super::holding`] says. Whoever may open the socket, which lies in the state directory, is the
 //! server's own user or root.
 
 use std::fs;
@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream};
 use tokio::net::{UnixListener, UnixStream as Stream};
+use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::holding;
 use super::reload::Reloader;
 use crate::auth::Authenticator;
 use crate::blocking;
@@ -86,13 +88,20 @@ pub(super) async fn open(state: &Path) -> Option<UnixListener> {
 
 /// Answers requests until it is dropped.
 pub(super) async fn serve(listener: UnixListener, reloader: Arc<Reloader>) {
+    let mut answers = JoinSet::new();
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let answered = tokio::time::timeout(PATIENCE, answer(stream, &reloader)).await;
+        let accepted = tokio::select! {
+            accepted = listener.accept(), if answers.len() < MOST_COMMANDS => accepted,
+            Some(answered) = answers.join_next() => {
                 if !matches!(answered, Ok(Ok(()))) {
                     debug!("a command went away from the control socket");
                 }
+                continue;
+            }
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                answers.spawn(converse(stream, Arc::clone(&reloader)));
             }
             Err(error) => {
                 // Most often there are too many open files, of which some will be closed.
@@ -100,6 +109,18 @@ pub(super) async fn serve(listener: UnixListener, reloader: Arc<Reloader>) {
                 tokio::time::sleep(RECOVERY).await;
             }
         }
+    }
+}
+
+/// Answers one command.
+async fn converse(stream: Stream, reloader: Arc<Reloader>) -> io::Result<()> {
+    let mut stream = BufStream::new(stream);
+    let mut line = String::new();
+    tokio::time::timeout(PATIENCE, (&mut stream).take(LONGEST_LINE).read_line(&mut line)).await??;
+    match line.trim_end() {
+        holding::WORD => holding::serve(stream, &reloader.parts().registry).await,
+        holding::PUSHED => holding::tell(&mut stream, &reloader.parts().registry).await,
+        word => tokio::time::timeout(PATIENCE, answer(stream, word, &reloader)).await?,
     }
 }
 
@@ -117,11 +138,8 @@ async fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn answer(mut stream: Stream, reloader: &Reloader) -> io::Result<()> {
-    let (reader, mut writer) = stream.split();
-    let mut line = String::new();
-    tokio::io::BufReader::new(reader.take(LONGEST_LINE)).read_line(&mut line).await?;
-    let request = Request::ALL.into_iter().find(|request| request.word() == line.trim_end());
+async fn answer(mut stream: BufStream<Stream>, word: &str, reloader: &Reloader) -> io::Result<()> {
+    let request = Request::ALL.into_iter().find(|request| request.word() == word);
     let outcome = match request {
         Some(Request::Tokens) => tokens(&reloader.parts().authenticator).await.map(|()| None),
         Some(Request::Reload) => reloader.reload().await.map(|keys| restart_note(&keys)),
@@ -133,7 +151,8 @@ async fn answer(mut stream: Stream, reloader: &Reloader) -> io::Result<()> {
         Err(error) => format!("error: {error}"),
     };
     let text = line.replace('\n', " ") + "\n";
-    writer.write_all(text.as_bytes()).await
+    stream.write_all(text.as_bytes()).await?;
+    stream.flush().await
 }
 
 fn restart_note(keys: &[String]) -> Option<String> {
@@ -157,3 +176,4 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const NOBODY_THERE: [io::ErrorKind; 3] = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused, io::ErrorKind::InvalidInput];
 const RECOVERY: Duration = Duration::from_secs(1);
 const LONGEST_LINE: u64 = 1024;
+const MOST_COMMANDS: usize = 16;

@@ -13,7 +13,15 @@ use crate::blocking;
 /// Both, since two servers may be given one root and two places for their state.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _files: [File; 2],
+    files: [File; 2],
+}
+
+/// The right to collect garbage: until it is dropped no server can be started on the directory, nor another collection.
+#[derive(Debug)]
+pub(super) struct Collector {
+    is_beside_server: bool,
+    #[expect(dead_code, reason = "a lock lasts as long as its file is open")]
+    files: Vec<File>,
 }
 
 impl Lock {
@@ -30,9 +38,47 @@ impl Lock {
             lock(&file, &path)?;
             let directory = File::open(&root).with_context(|| format!("{} cannot be opened", root.display()))?;
             lock(&directory, &root)?;
-            Ok(Self { _files: [file, directory] })
+            // Whoever collected beside a server that has ended, and does not know yet, must not meet the next one.
+            collecting(&state)?;
+            Ok(Self { files: [file, directory] })
         })
         .await
+    }
+}
+
+impl Collector {
+    /// Finds out beside whom garbage is collected. The directory of the data must be there.
+    pub(super) async fn of(state: &Path, root: &Path) -> Result<Self> {
+        let (owned_state, owned_root) = (state.to_owned(), root.to_owned());
+        let served = blocking::run(move || {
+            fs::metadata(&owned_root)
+                .with_context(|| format!("storage.filesystem.rootdirectory: {} cannot be read", owned_root.display()))?;
+            anyhow::Ok(is_held(&owned_state, &owned_root))
+        });
+        if !served.await? {
+            let Lock { files } = Lock::take(state, root).await?;
+            return Ok(Self { is_beside_server: false, files: files.into() });
+        }
+        let state = state.to_owned();
+        let file = blocking::run(move || collecting(&state)).await?;
+        Ok(Self { is_beside_server: true, files: vec![file] })
+    }
+
+    /// Whether a server serves the directory, which must not change it meanwhile.
+    pub(super) fn is_beside_server(&self) -> bool {
+        self.is_beside_server
+    }
+}
+
+/// The file that whoever collects garbage beside a server holds.
+fn collecting(state: &Path) -> Result<File> {
+    let path = state.join("collecting");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.with_context(|| format!("state: {} cannot be opened", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("garbage is being collected in this directory ({} is locked)", path.display()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
     }
 }
 
@@ -46,7 +92,7 @@ fn lock(file: &File, path: &Path) -> Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
-            bail!("another breakwater serves this directory ({} is locked); stop it, or give this one its own", path.display())
+            bail!("another breakwater works on this directory ({} is locked); stop it, or give this one its own", path.display())
         }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
     }
@@ -63,7 +109,7 @@ mod tests {
         let first = Lock::take(&state, &root).await.unwrap();
         for other in [&state, &directory.path().join("elsewhere")] {
             let refusal = Lock::take(other, &root).await.unwrap_err().to_string();
-            assert!(refusal.contains("another breakwater serves this directory"), "{refusal}");
+            assert!(refusal.contains("another breakwater works on this directory"), "{refusal}");
         }
         assert!(is_held(&state, &root) && is_held(&directory.path().join("elsewhere"), &root));
         drop(first);

@@ -8,9 +8,11 @@ mod background;
 mod challenges;
 mod checks;
 mod clocked;
+mod collect;
 mod configured;
 mod control;
 mod health;
+mod holding;
 mod inspect;
 mod listen;
 mod lock;
@@ -37,6 +39,7 @@ use tracing::{info, warn};
 use self::accept::Connections;
 use self::background::Background;
 use self::challenges::Challenges;
+pub use self::collect::{Beside, Collection, Effect, collect};
 use self::configured::Configured;
 pub use self::control::{Reply, Request, ask};
 pub use self::health::health;
@@ -48,6 +51,7 @@ use self::parts::Parts;
 use self::supervisor::Door;
 use crate::blocking;
 use crate::config::{Config, Loaded, Severity};
+pub use crate::registry::{Marked, Progress, Survey, SurveyedRepository, Untagged};
 use crate::telemetry::{self, Outlets};
 
 /// Serves until a signal ends it. To be called while there is one thread: as whom the server runs is settled here.

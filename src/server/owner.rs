@@ -85,6 +85,25 @@ pub(super) fn settle(loaded: &Loaded, start: RootStart) -> Result<()> {
     may_write(config, owner)
 }
 
+/// Settles as whom garbage is collected: root becomes the owner of the data, whom what it makes on the way then belongs to. There must
+/// be no other thread yet.
+pub(super) fn settle_on_data(config: &Config) -> Result<()> {
+    let root = &config.storage.root_directory;
+    if geteuid().as_raw() != 0 {
+        return Ok(());
+    }
+    let found = Found::at(root).with_context(|| format!("storage.filesystem.rootdirectory: {} cannot be looked at", root.display()))?;
+    match found {
+        Found::Filled { .. } => {
+            let Ok(owner) = found.owner() else { return Ok(()) };
+            privileges::become_owner(owner).with_context(|| format!("root cannot become {owner}, the owner of {}", root.display()))?;
+            // The way to the data may be closed to their owner.
+            privileges::give_up_all_but(privileges::Need::PortsAndFiles).map(drop)
+        }
+        Found::Nothing | Found::Empty(_) => Ok(()),
+    }
+}
+
 /// What lies at the data root.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {

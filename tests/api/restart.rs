@@ -25,7 +25,7 @@ async fn everything_pushed_is_there_after_a_restart() {
 async fn a_second_server_on_the_same_directory_is_refused() {
     let mut registry = Setup::open().start().await;
     let refusal = registry.refusal_of_a_second().await;
-    assert!(refusal.contains("another breakwater serves this directory"), "{refusal}");
+    assert!(refusal.contains("another breakwater works on this directory"), "{refusal}");
     registry.restart().await;
     registry.client().get("/v2/").send().await.is(200);
 }

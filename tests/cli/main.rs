@@ -2,6 +2,8 @@
 
 mod check_config;
 mod config_show;
+#[expect(clippy::unwrap_used, reason = "a test may end in a panic")]
+mod garbage_collect;
 mod health;
 mod names;
 mod root;

@@ -33,9 +33,10 @@ fn as_registry_it_answers_as_the_stock_program_does() {
     }
     // Where the usual places hold no file, which depends on the machine.
     assert!(breakwater::config::Error::NoPath.to_string().starts_with("configuration path unspecified"));
-    let (code, _, err) = registry(&["garbage-collect", "--dry-run", "-m", "config.yml"]);
+    let (code, _, err) = registry(&["garbage-collect", "--dry-run", "-m", "absent.yml"]);
     assert_eq!(code, 1);
-    assert!(err.contains("not there yet"), "{err}");
+    assert!(err.contains("cannot read the configuration file absent.yml: "), "{err}");
+    assert_eq!(err.matches("No such file").count(), 1, "{err}");
     assert_eq!(registry(&["sevre"]).0, 2);
 }
 
@@ -53,7 +54,7 @@ fn the_entry_point_serves_a_file_and_runs_what_else_is_named() {
     assert!(entry(&["--version"]).1.starts_with("registry breakwater v"));
     assert!(entry(&["breakwater", "--version"]).1.starts_with("breakwater "));
     assert!(entry(&["htpasswd", "-bn", "-C", "4", "a", "b"]).1.starts_with("a:$2y$04$"));
-    assert!(entry(&["garbage-collect", "config.yml"]).2.contains("not there yet"));
+    assert!(entry(&["garbage-collect", "absent.yml"]).2.contains("cannot read the configuration file absent.yml"));
     assert_eq!(entry(&["sh", "-c", "true"]).0, 2);
 }
 
