@@ -1,4 +1,4 @@
-//! The queue of one endpoint on disk: a directory of segments, each a file of lines ([`record`](super::record)), and how far they have
+//! The queue of one endpoint on disk: a directory of segments, each a file of lines ([`record`]), and how far they have
 //! been delivered.
 //!
 //! Lines are only ever added at the end, by the [`Writer`]; the [`Reader`] goes after it and removes a segment that it is through
