@@ -7,15 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module, and the ones that it may import. What is not here may import nothing of ours.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("main", &["cli"]),
     ("cli", &["server", "config", "auth", "oci", "tls", "whole_file"]),
-    ("server", &["config", "http", "auth", "registry", "storage", "tls", "telemetry", "blocking", "whole_file"]),
-    ("config", &["http", "auth", "registry", "storage", "tls", "telemetry"]),
-    ("http", &["auth", "registry", "oci", "telemetry"]),
+    ("server", &["config", "http", "auth", "notify", "registry", "storage", "tls", "telemetry", "blocking", "whole_file"]),
+    ("config", &["http", "auth", "notify", "registry", "storage", "tls", "telemetry"]),
+    ("http", &["auth", "notify", "registry", "oci", "telemetry"]),
     ("auth", &["oci", "blocking", "whole_file"]),
     ("registry", &["storage", "oci", "blocking"]),
     ("storage", &["oci", "blocking"]),
+    ("notify", &["telemetry", "blocking"]),
     ("tls", &["blocking", "whole_file"]),
     ("oci", &[]),
 ];

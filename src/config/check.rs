@@ -224,7 +224,7 @@ impl Check<'_> {
                 None => self.entries(path, node, &keys(), Strangers::Refused),
             },
             // A condition that was passed over would give more than was written. Stock lists are read as a stock registry does.
-            Kind::Items(_) if matches!(key.status, Status::Honoured) => self.items(path, node, &keys(), Strangers::Refused),
+            Kind::Items(_) if schema::is_ours(path) => self.items(path, node, &keys(), Strangers::Refused),
             Kind::Items(_) => self.items(path, node, &keys(), Strangers::Warned),
             Kind::Any | Kind::Inline => {}
             _ if node.is_null() => {}

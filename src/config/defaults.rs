@@ -9,6 +9,7 @@ use super::check::{Settings, Typed};
 use super::{Config, Listen};
 use crate::auth::Options as AuthOptions;
 use crate::http::RateLimit;
+use crate::notify::{Delivery, References};
 use crate::registry::{Deletion, Mode, PurgeEffect, Reserve};
 use crate::telemetry::{AccessLogForm, AuditOutput, Formatter};
 use crate::tls::{ClientAuth, MinimumVersion};
@@ -23,6 +24,7 @@ pub(super) fn of(config: &Config, settings: &Settings) -> Vec<(String, Typed)> {
     found.tokens(config, settings);
     found.limits(config);
     found.observing(config, settings);
+    found.notifications(config, settings);
     found.0
 }
 
@@ -189,6 +191,22 @@ impl Defaults {
             if place.starts_with("health.http.") || place.starts_with("health.tcp.") {
                 self.time(format!("{place}.timeout"), check.timeout);
             }
+        }
+    }
+}
+
+impl Defaults {
+    fn notifications(&mut self, config: &Config, settings: &Settings) {
+        const LIST: &str = "notifications.endpoints";
+        if settings.count(LIST) == 0 {
+            return;
+        }
+        self.truth("notifications.events.includereferences", config.notifications.references == References::Included);
+        for (index, endpoint) in config.notifications.endpoints.iter().enumerate() {
+            self.truth(format!("{LIST}.{index}.disabled"), endpoint.delivery == Delivery::Off);
+            self.time(format!("{LIST}.{index}.timeout"), endpoint.timeout);
+            self.number(format!("{LIST}.{index}.threshold"), endpoint.threshold);
+            self.time(format!("{LIST}.{index}.backoff"), endpoint.backoff);
         }
     }
 }

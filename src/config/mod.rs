@@ -63,6 +63,8 @@ pub struct Config {
     pub debug: Option<DebugListener>,
     /// `health`.
     pub health: Vec<HealthCheck>,
+    /// `notifications`.
+    pub notifications: crate::notify::Options,
 }
 
 /// `http.debug`.

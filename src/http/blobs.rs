@@ -15,7 +15,7 @@ use super::access::{Access, Delete, Pull};
 use super::pieces::{Truncated, pieces};
 use super::range::{Part, Wanted, wanted};
 use super::state::AppState;
-use super::{Error, extract};
+use super::{Error, events, extract};
 use crate::oci::Digest;
 use crate::oci::media_type::OCTET_STREAM;
 use crate::registry::Content;
@@ -25,6 +25,7 @@ pub(super) async fn get(access: Access<Pull>, request: HttpRequest, state: Data<
     let digest = extract::digest(&request)?;
     let blob = access.repository().blob(&digest).await?;
     let total = blob.content.length();
+    events::pulled_blob(&request, access.repository().name(), &digest, total);
     if let Some(response) = precondition(request.headers(), &digest) {
         return Ok(response);
     }
@@ -57,6 +58,7 @@ pub(super) async fn get(access: Access<Pull>, request: HttpRequest, state: Data<
 pub(super) async fn delete(access: Access<Delete>, request: HttpRequest) -> Result<HttpResponse, Error> {
     let digest = extract::digest(&request)?;
     access.repository().delete_blob(&digest).await?;
+    events::deleted_blob(&request, access.repository().name(), &digest).await;
     Ok(HttpResponse::Accepted().insert_header(("docker-content-digest", digest.as_str())).finish())
 }
 

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 
 use super::access::{Access, Delete, Pull, Push};
 use super::extract::{self, Query};
-use super::{AppState, Error, blobs};
+use super::{AppState, Error, blobs, events};
 use crate::oci::media_type::{DOCKER_LIST, DOCKER_MANIFEST};
 use crate::oci::{Manifest, Reference, Tag};
 use crate::registry::{self, ManifestPush, Repository, StoredManifest};
@@ -27,6 +27,7 @@ pub(super) async fn get(access: Access<Pull>, request: HttpRequest) -> Result<Ht
     if let Some(response) = blobs::precondition(request.headers(), &manifest.digest) {
         return Ok(response);
     }
+    events::pulled_manifest(&request, access.repository().name(), &reference, &manifest);
     let mut response = HttpResponse::Ok();
     response
         .insert_header((CONTENT_TYPE, manifest.media_type.as_str()))
@@ -41,12 +42,14 @@ pub(super) async fn put(access: Access<Push>, request: HttpRequest, body: Payloa
     let tags = extra_tags(&request, &reference)?;
     let limit = state.live().manifest_limit;
     let bytes = read(&request, body, limit).await?;
+    let (named, content) = (reference.clone(), bytes.clone());
     let push = ManifestPush { reference, tags, media_type: extract::media_type(&request), bytes, mode: access.tag_mode() };
     let pushed = access.repository().put_manifest(push).await;
     if let Err(registry::Error::TagExists(_)) = &pushed {
         access.deny_move(&state, &request);
     }
     let pushed = pushed?;
+    events::pushed_manifest(&request, access.repository().name(), &named, &pushed, &content).await;
     let location = state.live().locations.manifest(&state.live().proxies.client(&request), access.repository().name(), &pushed.digest);
     let mut response = HttpResponse::Created();
     response.insert_header((LOCATION, location)).insert_header(("docker-content-digest", pushed.digest.as_str()));
@@ -64,10 +67,12 @@ pub(super) async fn delete(access: Access<Delete>, request: HttpRequest) -> Resu
     match extract::reference(&request)? {
         Reference::Tag(tag) => {
             access.repository().delete_tag(&tag).await?;
+            events::deleted_tag(&request, access.repository().name(), &tag).await;
             Ok(HttpResponse::Accepted().finish())
         }
         Reference::Digest(digest) => {
-            access.repository().delete_manifest(&digest).await?;
+            let tags = access.repository().delete_manifest(&digest).await?;
+            events::deleted_manifest(&request, access.repository().name(), &digest, &tags).await;
             Ok(HttpResponse::Accepted().insert_header(("docker-content-digest", digest.as_str())).finish())
         }
     }

@@ -15,6 +15,7 @@ mod client_addr;
 mod debug;
 mod endpoint;
 mod error;
+mod events;
 mod extract;
 mod health;
 mod listings;

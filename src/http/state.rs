@@ -17,6 +17,7 @@ use super::rate_limit::Limiter;
 use super::upload_state::StateSigner;
 use super::{MetricsOptions, Options};
 use crate::auth::Authenticator;
+use crate::notify::Notifier;
 use crate::registry::Registry;
 use crate::telemetry::Outlets;
 
@@ -33,6 +34,8 @@ pub struct AppState {
     pub(super) health: Arc<Health>,
     pub(super) outlets: Outlets,
     pub(super) recent_logins: RecentLogins,
+    /// `None`: nobody is told what happens.
+    pub(super) notifier: Option<Arc<Notifier>>,
     live: ArcSwap<Live>,
 }
 
@@ -74,8 +77,14 @@ impl AppState {
             health,
             outlets,
             recent_logins: RecentLogins::new(),
+            notifier: None,
             live: ArcSwap::from_pointee(Live::new(options, Arc::new(Limiter::new(&options.rates)))?),
         })
+    }
+
+    /// The same, telling somebody what happens.
+    pub fn telling(self, notifier: Option<Arc<Notifier>>) -> Self {
+        Self { notifier, ..self }
     }
 
     /// Takes up what may change without a restart: all but prefix, host, secret and the path of the metrics.

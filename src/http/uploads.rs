@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::access::{Access, Delete, Push};
 use super::extract::{self, Query};
 use super::range::{self, Part};
-use super::{AppState, Error};
+use super::{AppState, Error, events};
 use crate::auth::policy::Pullable;
 use crate::oci::media_type::OCTET_STREAM;
 use crate::oci::{Algorithm, Digest, Name};
@@ -21,6 +21,7 @@ pub(super) async fn begin(access: Access<Push>, request: HttpRequest, body: Payl
         return Err(Error::DigestInvalid);
     }
     if let Some(digest) = mounted(&access, &request, &query, &state).await? {
+        events::mounted_blob(&request, access.repository(), query.get("from"), &digest).await;
         return Ok(created(&access, &request, &state, &digest));
     }
     match query.get("digest") {
@@ -29,7 +30,7 @@ pub(super) async fn begin(access: Access<Push>, request: HttpRequest, body: Payl
             let session = access.repository().begin_upload(OffsetDateTime::now_utc()).await?;
             let id = session.status().id;
             match session.append(body).await {
-                Ok(session) => session.finish(&digest).await?,
+                Ok(session) => make(&access, &request, session, &digest).await?,
                 Err(error) => {
                     // The client has not learned where to go on.
                     access.repository().cancel_upload(id).await.ok();
@@ -68,8 +69,16 @@ pub(super) async fn finish(
 ) -> Result<HttpResponse, Error> {
     let digest: Digest = Query::of(&request).get("digest").unwrap_or_default().parse().map_err(|_| Error::DigestInvalid)?;
     let session = resume(&access, &request, &state).await?;
-    session.append(body).await?.finish(&digest).await?;
+    make(&access, &request, session.append(body).await?, &digest).await?;
     Ok(created(&access, &request, &state, &digest))
+}
+
+/// Makes a blob of what has come, and tells of it.
+async fn make(access: &Access<Push>, request: &HttpRequest, session: Session, digest: &Digest) -> Result<(), Error> {
+    let size = session.status().offset;
+    session.finish(digest).await?;
+    events::pushed_blob(request, access.repository().name(), digest, size).await;
+    Ok(())
 }
 
 /// `GET` and `HEAD /v2/NAME/blobs/uploads/UPLOAD`: where the upload stands.

@@ -149,8 +149,8 @@ impl Repository {
         .await
     }
 
-    /// Takes a manifest out of this repository: first the tags that point to it, then all its names.
-    pub async fn delete_manifest(&self, digest: &Digest) -> Result<(), Error> {
+    /// Takes a manifest out of this repository: first the tags that point to it, then all its names. Which tags those were.
+    pub async fn delete_manifest(&self, digest: &Digest) -> Result<Vec<Tag>, Error> {
         let change = self.deletion()?;
         let (repository, digest) = (self.clone(), digest.clone());
         finish(async move {
@@ -161,13 +161,13 @@ impl Repository {
             let canonical = repository.follow(&link).await?.ok_or_else(unknown)?;
             let content = repository.content(&canonical).await?.ok_or_else(unknown)?;
             let names = Algorithm::ALL.map(|algorithm| Digest::of(algorithm, &content.1));
-            repository.remove_tags_of(&names).await?;
+            let tags = repository.remove_tags_of(&names).await?;
             // The name it was asked for by goes last: while that is there, the delete can be repeated.
             for name in names.iter().filter(|name| **name != digest).chain([&digest]) {
                 repository.unlink(&layout::revision_link(&repository.name, name)).await?;
             }
             repository.registry.changes.settled(&repository.name, [&canonical].into_iter());
-            Ok(())
+            Ok(tags)
         })
         .await
     }
@@ -264,19 +264,21 @@ impl Repository {
         Ok(free)
     }
 
-    async fn remove_tags_of(&self, names: &[Digest]) -> Result<(), Error> {
+    async fn remove_tags_of(&self, names: &[Digest]) -> Result<Vec<Tag>, Error> {
         let tags = match self.tags(None, usize::MAX).await {
             Ok(page) => page.items,
-            Err(Error::NameUnknown(_)) => return Ok(()),
+            Err(Error::NameUnknown(_)) => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
+        let mut removed = Vec::new();
         for tag in tags {
             let _guards = self.registry.locks.tags(&self.name, std::slice::from_ref(&tag)).await;
             if self.resolve(&tag).await?.is_some_and(|current| names.contains(&current)) {
                 self.remove_tag(&tag).await?;
+                removed.push(tag);
             }
         }
-        Ok(())
+        Ok(removed)
     }
 }
 

@@ -14,6 +14,7 @@ use super::reload::{Reloader, tell_of_certificate};
 use super::{checks, control};
 use crate::auth::Authenticator;
 use crate::config::HealthCheck;
+use crate::notify::Courier;
 use crate::registry::{PurgeEffect, Registry, UploadPurging};
 use crate::telemetry::{Metrics, Outcome};
 use crate::tls::Certificate;
@@ -39,7 +40,13 @@ pub(super) struct Background {
 }
 
 impl Background {
-    pub(super) fn start(parts: Parts, configured: Configured, control: Option<UnixListener>, checks: Vec<HealthCheck>) -> Self {
+    pub(super) fn start(
+        parts: Parts,
+        configured: Configured,
+        control: Option<UnixListener>,
+        checks: Vec<HealthCheck>,
+        couriers: Vec<Courier>,
+    ) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let background = Self { reloader: Arc::new(Reloader::new(parts, configured)), stop, tasks };
         let parts = background.reloader.parts();
@@ -56,6 +63,10 @@ impl Background {
         }
         for check in checks {
             background.spawn(checks::watch(check, Arc::clone(&parts.registry), Arc::clone(&parts.health)));
+        }
+        for courier in couriers {
+            // It ends itself, when what has been told is on disk.
+            background.tasks.spawn(courier.run(background.stop.clone()));
         }
         background
     }

@@ -94,7 +94,7 @@ impl Server {
     async fn open(loaded: Loaded, inherited: Option<Listeners>) -> Result<Self> {
         let Loaded { mut config, source, settings, .. } = loaded;
         let lock = Lock::take(&config.state, &config.storage.root_directory).await?;
-        let parts = Parts::open(&mut config).await?;
+        let (parts, couriers) = Parts::open(&mut config).await?;
         // Before anybody can connect: who sees the server serve can also ask it.
         let control = control::open(&config.state).await;
         let entrance = Entrance::open(&config, inherited, &parts)?;
@@ -104,7 +104,7 @@ impl Server {
         let configured = Configured::new(source, settings, &config.auth);
         parts.outlets.metrics.started(SystemTime::now());
         let outlets = parts.outlets.clone();
-        let background = Background::start(parts, configured, control, config.health);
+        let background = Background::start(parts, configured, control, config.health, couriers);
         let Entrance { addresses, debug_addresses, doors, .. } = entrance;
         info!(addresses = ?addresses, "the registry serves");
         Ok(Self {

@@ -11,6 +11,7 @@ use super::timed_storage::Timed;
 use crate::auth::{Authenticator, Options};
 use crate::config::{Config, ConnectionLimits};
 use crate::http::{AppState, Health};
+use crate::notify::{Courier, Notifier};
 use crate::registry::Registry;
 use crate::storage::Filesystem;
 use crate::telemetry::Outlets;
@@ -29,8 +30,8 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Opens everything that a configuration names. A secret that it does not name is put into it.
-    pub(super) async fn open(config: &mut Config) -> Result<Self> {
+    /// Opens everything that a configuration names, and who carries the events of it. A secret that it does not name is put into it.
+    pub(super) async fn open(config: &mut Config) -> Result<(Self, Vec<Courier>)> {
         let secret = match config.http.secret.take() {
             Some(secret) => secret,
             None => secret::of_state(&config.state).await?,
@@ -49,9 +50,12 @@ impl Parts {
         let registry = Registry::new(Arc::new(storage), config.registry.clone());
         let authenticator = Arc::new(authenticator);
         let health = Arc::new(Health::new(Arc::clone(&outlets.metrics)));
+        let opened = Notifier::open(&config.notifications, &outlets.metrics).await.context("notifications cannot be sent")?;
+        let (notifier, couriers) = opened.map(|(notifier, couriers)| (Arc::new(notifier), couriers)).unzip();
         let state = AppState::new(&config.http, Arc::clone(&registry), Arc::clone(&authenticator), Arc::clone(&health), outlets.clone())?;
+        let state = Data::new(state.telling(notifier));
         let connections = Arc::new(ArcSwap::from_pointee(config.connections.clone()));
-        Ok(Self { registry, authenticator, certificate, health, outlets, state: Data::new(state), connections })
+        Ok((Self { registry, authenticator, certificate, health, outlets, state, connections }, couriers.unwrap_or_default()))
     }
 
     /// Takes up what a reload may change.

@@ -189,3 +189,27 @@ labels! {
         Manual = "manual",
     }
 }
+
+labels! {
+    /// How an attempt to tell an endpoint of an event went, in registry:2's words.
+    Attempt {
+        /// It took it.
+        Success = "Successes",
+        /// It answered that it does not.
+        Failure = "Failures",
+        /// There was no answer.
+        Error = "Errors",
+    }
+}
+
+labels! {
+    /// Why an event is not told.
+    Lost {
+        /// Too much waits already.
+        Full = "full",
+        /// The disk did not take it.
+        Unwritable = "unwritable",
+        /// What was read back is not what was written.
+        Broken = "broken",
+    }
+}

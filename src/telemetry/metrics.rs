@@ -1,7 +1,9 @@
-//! The metrics: every series is named here, once.
+//! The metrics: every series is named here or in `notifications`, once.
 //!
 //! The names of registry:2 (`registry_…`) keep their types and labels, so that its dashboards go on working; ours (`breakwater_…`) stand
-//! beside them. Invariant: the values of labels come from closed sets; none holds a repository, a user or a path.
+//! beside them. Invariant: the values of labels come from closed sets or the configuration; none holds a repository, a user or a path.
+
+mod notifications;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +13,7 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+pub use self::notifications::NotificationSeries;
 use super::labels::{Direction, Endpoint, Grant, HealthKind, Label, Limit, Log, LoginOutcome, Method, Outcome, StorageAction};
 
 /// Bounds of request durations, in seconds, as registry:2 has them.
@@ -50,6 +53,7 @@ pub struct Metrics {
     uploads_purged: IntCounter,
     lost_lines: IntCounterVec,
     failing_checks: IntGaugeVec,
+    notifications: notifications::Notifications,
 }
 
 /// The series of one endpoint that every request touches.
@@ -128,6 +132,7 @@ impl Metrics {
             uploads_purged: make.counter("breakwater_garbage_uploads_removed_total", "Abandoned uploads that were removed."),
             lost_lines: make.counters("breakwater_log_lines_lost_total", "Log lines that could not be written in time.", &["log"]),
             failing_checks: make.int_gauges("breakwater_health_checks_failing", "Health checks that fail, by kind.", &["kind"]),
+            notifications: notifications::Notifications::new(&make),
             registry: make.0,
         };
         metrics.at_zero();
@@ -266,6 +271,11 @@ impl Metrics {
     /// The counter of a log's lost lines.
     pub fn lost_lines(&self, log: Log) -> IntCounter {
         self.lost_lines.with_label_values(&[log.text()])
+    }
+
+    /// The series of one endpoint of `notifications`.
+    pub fn notifications(&self, endpoint: &str) -> NotificationSeries {
+        self.notifications.of(endpoint)
     }
 
     /// How many checks of a kind fail.

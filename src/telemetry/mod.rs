@@ -26,9 +26,9 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use audit::{AuditLog, Entry, Event, Verdict};
-pub use labels::{Direction, Endpoint, Grant, HealthKind, Label, Limit, Log, LoginOutcome, Method, Outcome, StorageAction};
+pub use labels::{Attempt, Direction, Endpoint, Grant, HealthKind, Label, Limit, Log, LoginOutcome, Lost, Method, Outcome, StorageAction};
 pub use line_writer::LineWriter;
-pub use metrics::{Answered, Metrics};
+pub use metrics::{Answered, Metrics, NotificationSeries};
 pub use outlets::{AccessLog, Outlets};
 pub use traces::adopt;
 

@@ -19,6 +19,7 @@ mod limits;
 mod machine_tokens;
 mod manifests;
 mod metrics;
+mod notifications;
 mod options;
 mod ranges;
 mod referrers;

@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests of the API use the rest")]
 mod harness;
+mod notifications;
 mod walk;
 
 use std::path::Path;

@@ -45,7 +45,7 @@ impl Rules<'_> {
             host: self.host(),
             relative_urls: self.settings.truth("http.relativeurls") == Some(true),
             secret: self.settings.text("http.secret").map(|secret| Zeroizing::new(secret.as_bytes().to_vec())),
-            headers: self.headers(),
+            headers: self.sent_headers("http.headers"),
             trusted_proxies: self.trusted_proxies(),
             accel_redirect: self.accel_redirect(),
             catalog_max_entries: self.page("catalog.maxentries"),
@@ -79,12 +79,12 @@ impl Rules<'_> {
         }
     }
 
-    fn headers(&mut self) -> Vec<(String, Vec<String>)> {
-        let headers = self.settings.table("http.headers");
+    pub(super) fn sent_headers(&mut self, table: &str) -> Vec<(String, Vec<String>)> {
+        let headers = self.settings.table(table);
         for (name, values) in headers {
-            let key = format!("http.headers.{name}");
+            let key = format!("{table}.{name}");
             if actix_web::http::header::HeaderName::try_from(name.as_str()).is_err() {
-                self.problem("http.headers", format_args!("`{name}` cannot be the name of a header; use letters, digits and `-`"));
+                self.problem(table, format_args!("`{name}` cannot be the name of a header; use letters, digits and `-`"));
             } else if values.iter().any(|value| actix_web::http::header::HeaderValue::try_from(value.as_str()).is_err()) {
                 self.problem(&key, "a header's value cannot hold line breaks or control characters");
             }

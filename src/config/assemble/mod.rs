@@ -6,6 +6,7 @@ mod client_certificates;
 mod http;
 mod letsencrypt;
 mod limits;
+mod notifications;
 mod observing;
 mod oidc;
 mod storage;
@@ -34,6 +35,7 @@ pub(super) fn assemble(file: &str, settings: &Settings, report: &mut Report) -> 
         connections: rules.connections(),
         debug: rules.debug(),
         health: rules.health(),
+        notifications: rules.notifications(&listen, &state),
         listen,
         storage,
         state,

@@ -135,6 +135,11 @@ pub(crate) fn top() -> impl Iterator<Item = &'static Key> + Clone {
     rest::FIRST.iter().chain(storage::STORAGE).chain(rest::LAST).chain(ours::TOP)
 }
 
+/// Whether a path begins with a name that registry:2 does not know.
+pub(crate) fn is_ours(path: &str) -> bool {
+    ours::TOP.iter().any(|key| path.split('.').next() == Some(key.name))
+}
+
 /// Whether a secret is written at a name, wherever it stands.
 pub(crate) fn has_secret(name: &str) -> bool {
     fn is_or_has(key: &Key, name: &str) -> bool {

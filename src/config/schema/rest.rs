@@ -150,21 +150,21 @@ const HEALTH: &[Key] = &[
 ];
 
 const NOTIFICATIONS: &[Key] = &[
-    Key::honoured("events", Section(&[Key::moot("includereferences", Bool)])).variable("EVENTCONFIG"),
-    Key::missing("endpoints", Items(ENDPOINT), "notifications are not there yet; no event will be sent"),
+    Key::honoured("events", Section(&[Key::honoured("includereferences", Bool)])).variable("EVENTCONFIG"),
+    Key::honoured("endpoints", Items(ENDPOINT)),
 ];
 
 const ENDPOINT: &[Key] = &[
-    Key::moot("name", Text),
-    Key::moot("disabled", Bool),
-    Key::moot("url", Text),
-    Key::moot("secret", Secret),
-    Key::moot("headers", Table),
-    Key::moot("timeout", Duration),
-    Key::moot("threshold", Integer),
-    Key::moot("backoff", Duration),
-    Key::moot("ignoredmediatypes", Texts),
-    Key::moot("ignore", Section(&[Key::moot("mediatypes", Texts), Key::moot("actions", Texts)])),
+    Key::honoured("name", Text),
+    Key::honoured("disabled", Bool),
+    Key::honoured("url", Text),
+    Key::honoured("secret", Secret),
+    Key::honoured("headers", Table),
+    Key::honoured("timeout", Duration),
+    Key::honoured("threshold", Integer),
+    Key::honoured("backoff", Duration),
+    Key::honoured("ignoredmediatypes", Texts),
+    Key::honoured("ignore", Section(&[Key::honoured("mediatypes", Texts), Key::honoured("actions", Texts)])),
 ];
 
 const REDIS: &[Key] = &[

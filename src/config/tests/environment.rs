@@ -115,7 +115,6 @@ fn an_unknown_variable_is_a_mistake_with_the_nearest_name() {
 fn fixed_names_go_by_their_name_in_variables() {
     for (name, key) in [
         ("LOG_HOOKS_0_MAILOPTIONS_SMTP_ADDR", "log.hooks"),
-        ("NOTIFICATIONS_ENDPOINTS_0_URL", "notifications.endpoints"),
         ("REDIS_PASSWORD", "redis"),
         ("REDIS_OPTIONS_PASSWORD", "redis"),
         ("COMPATIBILITY_SCHEMA1_TRUSTKEY", "compatibility"),

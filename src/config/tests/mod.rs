@@ -5,6 +5,7 @@ mod client_certificates;
 mod environment;
 mod grammar;
 mod letsencrypt;
+mod notifications;
 mod observing;
 mod oidc;
 mod rules;

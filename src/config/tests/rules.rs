@@ -142,9 +142,9 @@ fn unknown_keys_are_mistakes_with_the_nearest_name() {
 
 #[test]
 fn what_is_not_there_yet_is_said_once() {
-    let text = format!("{SMALL}notifications: {{endpoints: [{{name: a, url: x}}, {{name: b, url: y}}]}}\nvalidation: {{disabled: true}}\n");
+    let text = format!("{SMALL}middleware: {{storage: [{{name: a}}, {{name: b}}]}}\nvalidation: {{disabled: true}}\n");
     let notices = notices(&text);
-    assert!(notices.contains("Warning config.yml:7:17: notifications.endpoints: notifications are not there yet"), "{notices}");
+    assert!(notices.contains("Warning config.yml:7:14: middleware.storage: middleware is not there yet"), "{notices}");
     assert!(notices.contains("Warning config.yml:8:14: validation.disabled: "), "{notices}");
     assert_eq!(notices.lines().count(), 2, "{notices}");
 }

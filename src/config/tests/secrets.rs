@@ -87,12 +87,15 @@ fn what_is_written_wins_over_a_credential_wherever_it_stands() {
     for name in ["REGISTRY_HTTP_SECRET", "REGISTRY_REDIS_OPTIONS_PASSWORD", "REGISTRY_NOTIFICATIONS_ENDPOINTS_0_SECRET"] {
         std::fs::write(credentials.path().join(name), "credential").unwrap();
     }
-    let text =
-        format!("{SMALL}  secret: written\nredis: {{password: written}}\nnotifications: {{endpoints: [{{name: a, secret: written}}]}}\n");
+    let text = format!(
+        "{SMALL}  secret: written\nredis: {{password: written}}\nnotifications: {{endpoints: [{{name: a, url: 'http://a', secret: written}}]}}\n"
+    );
     let loaded = with_environment(&text, &[("CREDENTIALS_DIRECTORY", directory)]).unwrap();
     assert_eq!(loaded.config.http.secret.as_ref().unwrap().as_slice(), b"written");
     let unused = loaded.warnings.iter().filter(|notice| notice.message.contains("is not used, since the same is said by config.yml:"));
     assert_eq!(unused.count(), 3, "{:?}", loaded.warnings);
+    // Alone it would be an endpoint without an address.
+    std::fs::remove_file(credentials.path().join("REGISTRY_NOTIFICATIONS_ENDPOINTS_0_SECRET")).unwrap();
     let whole = with_environment(SMALL, &[("CREDENTIALS_DIRECTORY", directory), ("REGISTRY_HTTP", "{secret: variable}")]).unwrap();
     assert_eq!(whole.config.http.secret.unwrap().as_slice(), b"variable");
 }
