@@ -27,6 +27,7 @@ mod ops;
 mod pieces;
 mod range;
 mod rate_limit;
+mod redirect;
 mod referrers;
 mod routes;
 mod state;
