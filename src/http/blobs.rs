@@ -1,10 +1,10 @@
 //! Pulling and deleting blobs.
 
 use actix_web::body::SizedStream;
-use actix_web::http::Method;
 use actix_web::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
@@ -20,13 +20,20 @@ use crate::oci::Digest;
 use crate::oci::media_type::OCTET_STREAM;
 use crate::registry::Content;
 
+/// A blob is never another one: it may be kept for a year, and need not be asked after.
+const KEPT: HeaderValue = HeaderValue::from_static("max-age=31536000, immutable");
+
 /// `GET` and `HEAD /v2/NAME/blobs/DIGEST`.
 pub(super) async fn get(access: Access<Pull>, request: HttpRequest, state: Data<AppState>) -> Result<HttpResponse, Error> {
     let digest = extract::digest(&request)?;
     let blob = access.repository().blob(&digest).await?;
     let total = blob.content.length();
     events::pulled_blob(&request, access.repository().name(), &digest, total);
-    if let Some(response) = precondition(request.headers(), &digest) {
+    if let Some(mut response) = precondition(request.headers(), &digest) {
+        if response.status() == StatusCode::NOT_MODIFIED {
+            // What keeps the blob keeps it for as long as before (RFC 9110, section 15.4.5).
+            response.headers_mut().insert(CACHE_CONTROL, KEPT);
+        }
         return Ok(response);
     }
     if request.method() == Method::HEAD {
@@ -92,7 +99,7 @@ fn headers<'a>(response: &'a mut HttpResponseBuilder, digest: &Digest) -> &'a mu
     response
         .insert_header((CONTENT_TYPE, OCTET_STREAM))
         .insert_header((ACCEPT_RANGES, "bytes"))
-        .insert_header((CACHE_CONTROL, "max-age=31536000, immutable"))
+        .insert_header((CACHE_CONTROL, KEPT))
         .insert_header((ETAG, etag(digest)))
         .insert_header(("docker-content-digest", digest.as_str()))
 }
@@ -107,11 +114,13 @@ fn send_several(digest: &Digest, content: &Content, parts: &[Part]) -> HttpRespo
     let total = content.length();
     let head = |part: &Part| {
         let range = part.content_range(total);
-        format!("\r\n--{boundary}\r\nContent-Type: {OCTET_STREAM}\r\nContent-Range: {range}\r\n\r\n")
+        format!("--{boundary}\r\nContent-Range: {range}\r\nContent-Type: {OCTET_STREAM}\r\n\r\n")
     };
     let tail = format!("\r\n--{boundary}--\r\n");
-    let length = parts.iter().map(|part| head(part).len() as u64 + part.length).sum::<u64>() + tail.len() as u64;
-    let sections: Vec<_> = parts.iter().map(|part| (Bytes::from(head(part)), content.clone(), *part)).collect();
+    let line_end = |index| if index == 0 { "" } else { "\r\n" };
+    let heads: Vec<_> = parts.iter().enumerate().map(|(index, part)| format!("{}{}", line_end(index), head(part))).collect();
+    let length = heads.iter().zip(parts).map(|(head, part)| head.len() as u64 + part.length).sum::<u64>() + tail.len() as u64;
+    let sections: Vec<_> = heads.into_iter().zip(parts).map(|(head, part)| (Bytes::from(head), content.clone(), *part)).collect();
     let body = stream::iter(sections)
         .flat_map(|(head, content, part)| stream::once(async { Ok(head) }).chain(pieces(content, part)))
         .chain(stream::once(async { Ok(Bytes::from(tail)) }));

@@ -7,13 +7,15 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_RANGE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CONTENT_RANGE, ContentType, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::rate_limit::RateLimit;
-use crate::oci::ErrorCode;
+use crate::oci::digest::InvalidDigest;
 use crate::oci::reference::InvalidReference;
+use crate::oci::{Digest, ErrorCode, Name, Reference};
 use crate::registry;
 use crate::telemetry::Limit;
 
@@ -69,11 +71,25 @@ pub enum Error {
     #[error("malformed repository name")]
     NameInvalid,
     /// The reference is malformed.
-    #[error("malformed reference")]
+    #[error(transparent)]
     ReferenceInvalid(#[from] InvalidReference),
     /// A digest is malformed, or of an unknown algorithm.
-    #[error("malformed digest")]
-    DigestInvalid,
+    #[error(transparent)]
+    DigestInvalid(#[from] InvalidDigest),
+    /// The digest that an upload is to end with is absent.
+    #[error("digest missing")]
+    DigestMissing,
+    /// The digest that an upload is to end with is none.
+    #[error("digest parsing failed")]
+    DigestUnreadable,
+    /// The repository has no manifest of this digest.
+    #[error("unknown manifest name={name} revision={digest}")]
+    RevisionUnknown {
+        /// The repository.
+        name: Name,
+        /// The digest.
+        digest: Digest,
+    },
     /// No upload can have this id.
     #[error("malformed upload id")]
     UploadIdInvalid,
@@ -88,7 +104,10 @@ pub enum Error {
     SizeInvalid,
     /// The page size is no number from 0 to the limit.
     #[error("malformed page size")]
-    PageSizeInvalid,
+    PageSizeInvalid {
+        /// As it was read.
+        size: Value,
+    },
     /// The query is not what its route takes.
     #[error("malformed query")]
     QueryInvalid,
@@ -134,7 +153,7 @@ pub enum Error {
 struct Answer {
     status: StatusCode,
     code: ErrorCode,
-    details: Vec<Value>,
+    details: Vec<Option<Value>>,
     header: Option<(HeaderName, String)>,
     /// Instead of the message of the code, which some clients do not show.
     message: Option<&'static str>,
@@ -142,7 +161,7 @@ struct Answer {
 
 impl Answer {
     fn new(status: StatusCode, code: ErrorCode) -> Self {
-        Self { status, code, details: vec![Value::Null], header: None, message: None }
+        Self { status, code, details: vec![None], header: None, message: None }
     }
 
     fn saying(mut self, message: &'static str) -> Self {
@@ -151,7 +170,7 @@ impl Answer {
     }
 
     fn with(mut self, detail: Value) -> Self {
-        self.details = vec![detail];
+        self.details = vec![Some(detail)];
         self
     }
 
@@ -166,7 +185,8 @@ impl Error {
         let answer = Answer::new;
         match self {
             Self::Unauthorized { challenge, detail } => {
-                let answer = answer(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized).with(json!(detail));
+                let detail = if detail.is_empty() { Value::Null } else { json!(detail) };
+                let answer = Answer { details: vec![Some(detail)], ..answer(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized) };
                 match challenge {
                     Some(challenge) => answer.header(WWW_AUTHENTICATE, challenge),
                     None => answer,
@@ -187,14 +207,15 @@ impl Error {
             Self::AuthenticationFailed | Self::Unguarded => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
             Self::NameInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
             Self::ReferenceInvalid(InvalidReference::Tag) => answer(StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
-            Self::ReferenceInvalid(InvalidReference::Digest) | Self::DigestInvalid => {
-                answer(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid)
+            Self::ReferenceInvalid(InvalidReference::Digest(_)) | Self::DigestInvalid(_) | Self::DigestMissing | Self::DigestUnreadable => {
+                answer(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid).with(json!(self.to_string()))
             }
-            Self::UploadIdInvalid => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
-            Self::UploadStateInvalid => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUploadInvalid),
+            Self::RevisionUnknown { .. } => answer(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown).with(json!(self.to_string())),
+            Self::UploadIdInvalid => upload_unknown(),
+            Self::UploadStateInvalid => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUploadInvalid).with(json!("invalid secret")),
             Self::RangeMalformed => answer(StatusCode::BAD_REQUEST, ErrorCode::RangeInvalid),
             Self::SizeInvalid | Self::BodyBroken => answer(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
-            Self::PageSizeInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::PaginationNumberInvalid),
+            Self::PageSizeInvalid { size } => answer(StatusCode::BAD_REQUEST, ErrorCode::PaginationNumberInvalid).with(json!({"n": size})),
             Self::QueryInvalid | Self::RequestInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             Self::ManifestTooLarge { limit } => {
                 answer(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid).with(json!({"limit": limit}))
@@ -243,30 +264,36 @@ fn too_many(wait: Duration) -> Answer {
     Answer::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests).header(RETRY_AFTER, seconds.max(1).to_string())
 }
 
+fn upload_unknown() -> Answer {
+    Answer::new(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown).with(json!("blob upload unknown"))
+}
+
 fn answer_of_registry(error: &registry::Error) -> Answer {
     use registry::{Error as Refusal, StorageError};
     let answer = Answer::new;
     match error {
         Refusal::NameUnknown(name) => answer(StatusCode::NOT_FOUND, ErrorCode::NameUnknown).with(json!({"name": name.as_str()})),
-        Refusal::BlobUnknown(digest) => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown).with(json!({"digest": digest})),
+        Refusal::BlobUnknown(digest) => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown).with(json!(digest)),
         Refusal::ManifestUnknown(reference) => {
-            answer(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown).with(json!({"reference": reference.to_string()}))
+            let answer = answer(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown);
+            match reference {
+                Reference::Tag(tag) => answer.with(json!(format!("unknown tag={tag}"))),
+                Reference::Digest(_) => answer,
+            }
         }
-        Refusal::ManifestInvalid(fault) => {
-            answer(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid).with(json!({"reason": fault.to_string()}))
-        }
+        Refusal::ManifestInvalid(fault) => answer(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid).with(json!(fault.to_string())),
         Refusal::ReferencesUnknown(digests) => Answer {
             status: StatusCode::BAD_REQUEST,
             code: ErrorCode::ManifestBlobUnknown,
-            details: digests.iter().map(|digest| json!({"digest": digest})).collect(),
+            details: digests.iter().map(|digest| Some(json!(digest))).collect(),
             header: None,
             message: None,
         },
-        Refusal::DigestMismatch { expected, actual } => {
-            let detail = json!({"digest": expected, "actual": actual});
-            answer(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid).with(detail)
+        Refusal::DigestMismatch { expected, .. } => {
+            let detail = format!("invalid digest for referenced layer: {expected}, content does not match digest");
+            answer(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid).with(json!(detail))
         }
-        Refusal::UploadUnknown(_) => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
+        Refusal::UploadUnknown(_) => upload_unknown(),
         Refusal::UploadBusy(_) => {
             let reason = json!({"reason": "another request is writing to this upload"});
             answer(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid).with(reason)
@@ -320,7 +347,7 @@ impl ResponseError for Error {
         let Answer { status, code, details, header, message } = self.answer();
         self.log(status);
         let message = message.unwrap_or_else(|| code.message());
-        let errors: Vec<Value> = details.into_iter().map(|detail| entry(code, message, detail)).collect();
+        let errors = details.into_iter().map(|detail| Entry { code: code.as_str(), message, detail }).collect();
         let mut response = HttpResponse::build(status);
         if let Some((name, value)) = header {
             response.insert_header((name, value));
@@ -328,16 +355,28 @@ impl ResponseError for Error {
         if matches!(self, Self::RequestInvalid) {
             response.force_close();
         }
-        response.json(json!({"errors": errors}))
+        response.content_type(ContentType::json()).body(json_line(&Refusals { errors }))
     }
 }
 
-fn entry(code: ErrorCode, message: &str, detail: Value) -> Value {
-    if detail.is_null() {
-        json!({"code": code.as_str(), "message": message})
-    } else {
-        json!({"code": code.as_str(), "message": message, "detail": detail})
-    }
+/// The body of a refusal (distribution specification, "Error Codes").
+#[derive(Serialize)]
+struct Refusals<'a> {
+    errors: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    code: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<Value>,
+}
+
+/// A value in JSON and the end of a line, as registry:2 writes its bodies.
+pub(super) fn json_line(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).expect("what answers are made of is plain text and numbers");
+    text + "\n"
 }
 
 #[cfg(test)]
@@ -345,8 +384,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::oci::Algorithm;
     use crate::oci::manifest::InvalidManifest;
-    use crate::oci::{Algorithm, Digest};
     use crate::registry::{Error as Refusal, StorageError};
 
     /// What the layers below say, with the status and the code that clients get.
@@ -392,13 +431,16 @@ mod tests {
             (Error::Unguarded, 500, "UNKNOWN"),
             (Error::NameInvalid, 400, "NAME_INVALID"),
             (Error::ReferenceInvalid(InvalidReference::Tag), 400, "TAG_INVALID"),
-            (Error::ReferenceInvalid(InvalidReference::Digest), 400, "DIGEST_INVALID"),
-            (Error::DigestInvalid, 400, "DIGEST_INVALID"),
+            (Error::ReferenceInvalid(InvalidReference::Digest(InvalidDigest::Length)), 400, "DIGEST_INVALID"),
+            (Error::DigestInvalid(InvalidDigest::Format), 400, "DIGEST_INVALID"),
+            (Error::DigestMissing, 400, "DIGEST_INVALID"),
+            (Error::DigestUnreadable, 400, "DIGEST_INVALID"),
+            (Error::RevisionUnknown { name: "a".parse().unwrap(), digest: Digest::of(Algorithm::Sha256, b"x") }, 404, "MANIFEST_UNKNOWN"),
             (Error::UploadIdInvalid, 404, "BLOB_UPLOAD_UNKNOWN"),
             (Error::UploadStateInvalid, 404, "BLOB_UPLOAD_INVALID"),
             (Error::RangeMalformed, 400, "RANGE_INVALID"),
             (Error::SizeInvalid, 400, "SIZE_INVALID"),
-            (Error::PageSizeInvalid, 400, "PAGINATION_NUMBER_INVALID"),
+            (Error::PageSizeInvalid { size: Value::Null }, 400, "PAGINATION_NUMBER_INVALID"),
             (Error::QueryInvalid, 400, "UNSUPPORTED"),
             (Error::ManifestTooLarge { limit: 1 }, 413, "MANIFEST_INVALID"),
             (Error::TooManyTags, 414, "TAG_INVALID"),

@@ -10,7 +10,7 @@ use crate::oci::{Digest, MediaType, Reference};
 
 /// The digest in the path.
 pub(super) fn digest(request: &HttpRequest) -> Result<Digest, Error> {
-    request.match_info().get("digest").unwrap_or_default().parse().map_err(|_| Error::DigestInvalid)
+    request.match_info().get("digest").unwrap_or_default().parse().map_err(Error::DigestInvalid)
 }
 
 /// The tag or digest in the path.
@@ -79,7 +79,9 @@ impl PageQuery {
         if last.as_ref().is_some_and(|last| last.contains(char::is_control)) {
             return Err(Error::QueryInvalid);
         }
-        let size = query.get("n").filter(|size| !size.is_empty()).map(str::parse).transpose().map_err(|_| Error::PageSizeInvalid)?;
+        let size = query.get("n").filter(|size| !size.is_empty());
+        let invalid = |text: &str| Error::PageSizeInvalid { size: text.into() };
+        let size = size.map(|text| text.parse().map_err(|_| invalid(text))).transpose()?;
         Ok(Self { last, size })
     }
 }

@@ -25,9 +25,12 @@ impl Locations {
     }
 
     /// Scheme, host and prefix without a slash at the end: what the token realm's address begins with.
+    ///
+    /// A configured address that ends with the prefix has it already.
     pub(super) fn origin(&self, client: &Client) -> String {
         let prefix = self.prefix.trim_end_matches('/');
         match (&self.host, &client.host) {
+            (Some(host), _) if host.ends_with(prefix) => host.clone(),
             (Some(host), _) => format!("{host}{prefix}"),
             (None, Some(host)) => format!("{}://{host}{prefix}", client.scheme.as_str()),
             (None, None) => prefix.to_owned(),
@@ -46,12 +49,19 @@ impl Locations {
         self.url(client, &format!("v2/{name}/blobs/uploads/{id}?_state={state}"))
     }
 
-    /// The URL of the rest of a listing, from the path under the prefix and an encoded query.
+    /// A path under the prefix, from the root of this host.
+    pub(super) fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+
+    /// The URL of a path under the prefix, with its query.
+    ///
+    /// A configured address is that of the registry as a whole, so that the prefix stands in it where clients need it.
     pub(super) fn url(&self, client: &Client, path: &str) -> String {
         match (&self.host, &client.host, self.style) {
-            (Some(host), _, _) => format!("{host}{}{path}", self.prefix),
+            (Some(host), _, _) => format!("{host}/{path}"),
             (None, Some(host), Style::Absolute) => format!("{}://{host}{}{path}", client.scheme.as_str(), self.prefix),
-            (None, _, _) => format!("{}{path}", self.prefix),
+            (None, _, _) => self.path(path),
         }
     }
 }

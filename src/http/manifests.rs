@@ -19,7 +19,7 @@ const MOST_TAGS: usize = 100;
 /// `GET` and `HEAD /v2/NAME/manifests/REFERENCE`.
 pub(super) async fn get(access: Access<Pull>, request: HttpRequest) -> Result<HttpResponse, Error> {
     let reference = extract::reference(&request)?;
-    let stored = access.repository().manifest(&reference).await?;
+    let stored = access.repository().manifest(&reference).await.map_err(|error| named(error, access.repository()))?;
     let manifest = match &reference {
         Reference::Tag(_) if wants_image_of_list(&request, &stored) => default_image(access.repository(), stored).await?,
         _ => stored,
@@ -75,6 +75,14 @@ pub(super) async fn delete(access: Access<Delete>, request: HttpRequest) -> Resu
             events::deleted_manifest(&request, access.repository().name(), &digest, &tags).await;
             Ok(HttpResponse::Accepted().insert_header(("docker-content-digest", digest.as_str())).finish())
         }
+    }
+}
+
+/// What a pull is refused with: that no manifest has a digest is said with the repository's name.
+fn named(error: registry::Error, repository: &Repository) -> Error {
+    match error {
+        registry::Error::ManifestUnknown(Reference::Digest(digest)) => Error::RevisionUnknown { name: repository.name().clone(), digest },
+        other => other.into(),
     }
 }
 

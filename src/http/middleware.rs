@@ -19,6 +19,7 @@ use super::client_addr::is_host;
 use super::endpoint::endpoint_of;
 use super::observation::Observation;
 use super::rate_limit::Allowance;
+use super::redirect::redirect;
 use super::{AppState, Error, audit};
 use crate::auth::{self, Caller};
 use crate::telemetry::{self, Endpoint, Label as _, Traces};
@@ -62,6 +63,8 @@ pub(super) async fn observe(
         observation.receives(body.clone());
         let response = if observation.is_of_the_api() && !state.health.is_good() {
             request.error_response(Error::Unhealthy)
+        } else if let Some(response) = redirect(request.request(), &state.prefix) {
+            request.into_response(response)
         } else {
             next.call(request).instrument(span.clone()).await?.map_into_boxed_body()
         };

@@ -28,6 +28,7 @@ mod ops;
 mod pieces;
 mod range;
 mod rate_limit;
+mod redirect;
 mod referrers;
 mod routes;
 mod state;

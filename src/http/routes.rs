@@ -2,9 +2,11 @@
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::ALLOW;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
-use actix_web::{App, Resource, Route};
+use actix_web::{App, HttpResponse, Resource, Route};
 
 use super::{AppState, Error, blobs, listings, manifests, metrics, middleware, ops, referrers, token, uploads};
 
@@ -21,7 +23,7 @@ pub fn app(
         .service(read_only("/{name:.*}/tags/list", || web::route().to(listings::tags)))
         .service(read_only("/{name:.*}/referrers/{digest}", || web::route().to(referrers::get)))
         .service(
-            other_methods(web::resource("/{name:.*}/manifests/{reference}"), "GET, HEAD, PUT, DELETE")
+            other_methods(web::resource("/{name:.*}/manifests/{reference}"), "DELETE, GET, HEAD, PUT")
                 .route(web::get().to(manifests::get))
                 .route(web::head().to(manifests::get))
                 .route(web::put().to(manifests::put))
@@ -29,7 +31,7 @@ pub fn app(
         )
         .service(other_methods(web::resource("/{name:.*}/blobs/uploads{slash:/?}"), "POST").route(web::post().to(uploads::begin)))
         .service(
-            other_methods(web::resource("/{name:.*}/blobs/uploads/{upload}"), "GET, HEAD, PATCH, PUT, DELETE")
+            other_methods(web::resource("/{name:.*}/blobs/uploads/{upload}"), "DELETE, GET, HEAD, PATCH, PUT")
                 .route(web::get().to(uploads::look))
                 .route(web::head().to(uploads::look))
                 .route(web::patch().to(uploads::append))
@@ -37,7 +39,7 @@ pub fn app(
                 .route(web::delete().to(uploads::cancel)),
         )
         .service(
-            other_methods(web::resource("/{name:.*}/blobs/{digest}"), "GET, HEAD, DELETE")
+            other_methods(web::resource("/{name:.*}/blobs/{digest}"), "DELETE, GET, HEAD")
                 .route(web::get().to(blobs::get))
                 .route(web::head().to(blobs::get))
                 .route(web::delete().to(blobs::delete)),
@@ -65,10 +67,16 @@ pub fn app(
 /// A resource that is only looked at.
 fn read_only(path: &str, handler: impl Fn() -> Route) -> Resource {
     let resource = other_methods(web::resource(path), "GET, HEAD");
-    resource.route(handler().method(actix_web::http::Method::GET)).route(handler().method(actix_web::http::Method::HEAD))
+    resource.route(handler().method(Method::GET)).route(handler().method(Method::HEAD))
 }
 
-/// Answers the methods that a resource does not know with 405 and those that it does.
+/// Answers OPTIONS, which browsers send before a request of a page, and the methods that a resource does not know, with those that it does.
 fn other_methods(resource: Resource, allow: &'static str) -> Resource {
-    resource.default_service(web::to(move || async move { Err::<actix_web::HttpResponse, _>(Error::MethodNotAllowed { allow }) }))
+    resource.default_service(web::to(move |method: Method| async move {
+        if method == Method::OPTIONS {
+            Ok(HttpResponse::Ok().insert_header((ALLOW, allow)).finish())
+        } else {
+            Err(Error::MethodNotAllowed { allow })
+        }
+    }))
 }

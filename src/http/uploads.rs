@@ -10,6 +10,7 @@ use super::extract::{self, Query};
 use super::range::{self, Part};
 use super::{AppState, Error, events};
 use crate::auth::policy::Pullable;
+use crate::oci::digest::InvalidDigest;
 use crate::oci::media_type::OCTET_STREAM;
 use crate::oci::{Algorithm, Digest, Name};
 use crate::registry::{self, MountSource, Session, Sight, UploadStatus};
@@ -18,7 +19,7 @@ use crate::registry::{self, MountSource, Session, Sight, UploadStatus};
 pub(super) async fn begin(access: Access<Push>, request: HttpRequest, body: Payload, state: Data<AppState>) -> Result<HttpResponse, Error> {
     let query = Query::of(&request);
     if query.get("digest-algorithm").is_some_and(|name| name.parse::<Algorithm>().is_err()) {
-        return Err(Error::DigestInvalid);
+        return Err(InvalidDigest::Algorithm.into());
     }
     if let Some(digest) = mounted(&access, &request, &query, &state).await? {
         events::mounted_blob(&request, access.repository(), query.get("from"), &digest).await;
@@ -26,7 +27,7 @@ pub(super) async fn begin(access: Access<Push>, request: HttpRequest, body: Payl
     }
     match query.get("digest") {
         Some(text) => {
-            let digest = text.parse().map_err(|_| Error::DigestInvalid)?;
+            let digest = text.parse().map_err(|_| Error::DigestUnreadable)?;
             let session = access.repository().begin_upload(OffsetDateTime::now_utc()).await?;
             let id = session.status().id;
             match session.append(body).await {
@@ -67,7 +68,9 @@ pub(super) async fn finish(
     body: Payload,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Error> {
-    let digest: Digest = Query::of(&request).get("digest").unwrap_or_default().parse().map_err(|_| Error::DigestInvalid)?;
+    let query = Query::of(&request);
+    let digest = query.get("digest").filter(|text| !text.is_empty()).ok_or(Error::DigestMissing)?;
+    let digest: Digest = digest.parse().map_err(|_| Error::DigestUnreadable)?;
     let session = resume(&access, &request, &state).await?;
     make(&access, &request, session.append(body).await?, &digest).await?;
     Ok(created(&access, &request, &state, &digest))

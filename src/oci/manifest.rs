@@ -25,7 +25,7 @@ pub enum InvalidManifest {
     #[error("schema version {0:?} where 2 is demanded")]
     SchemaVersion(Option<u64>),
     /// The type announced is none that the registry takes.
-    #[error("media type {0:?} is not that of a manifest")]
+    #[error("unsupported manifest media type and no default available: {}", .0.as_ref().map_or("", MediaType::as_str))]
     MediaType(Option<MediaType>),
     /// The type in the body is not the one announced.
     #[error("media type {stated} in the body where {announced} was announced")]

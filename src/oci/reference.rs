@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::digest::InvalidDigest;
 use super::{Algorithm, Digest};
 
 /// A tag: `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
@@ -59,8 +60,8 @@ pub enum Reference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReference {
     /// It has a colon, so a digest was meant.
-    #[error("not a digest of a known algorithm")]
-    Digest,
+    #[error(transparent)]
+    Digest(#[from] InvalidDigest),
     /// It has none, so a tag was meant.
     #[error("not a tag")]
     Tag,
@@ -70,11 +71,7 @@ impl FromStr for Reference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
-        if text.contains(':') {
-            text.parse().map(Self::Digest).map_err(|_| InvalidReference::Digest)
-        } else {
-            text.parse().map(Self::Tag).map_err(|_| InvalidReference::Tag)
-        }
+        if text.contains(':') { Ok(Self::Digest(text.parse()?)) } else { text.parse().map(Self::Tag).map_err(|_| InvalidReference::Tag) }
     }
 }
 
@@ -98,7 +95,7 @@ mod tests {
         let digest = Digest::of(Algorithm::Sha256, b"x");
         assert_eq!("latest".parse(), Ok(Reference::Tag("latest".parse().unwrap())));
         assert_eq!(digest.as_str().parse(), Ok(Reference::Digest(digest)));
-        assert_eq!("md5:00".parse::<Reference>(), Err(InvalidReference::Digest));
+        assert_eq!("md5:00".parse::<Reference>(), Err(InvalidReference::Digest(InvalidDigest::Algorithm)));
         assert_eq!(".hidden".parse::<Reference>(), Err(InvalidReference::Tag));
     }
 

@@ -139,8 +139,8 @@ impl Repository {
     /// Stores a manifest and sets its tags. What was there before is untouched unless all of it succeeds.
     pub async fn put_manifest(&self, push: ManifestPush) -> Result<PushedManifest, Error> {
         let change = self.change()?;
-        let digest = check_digest(&push)?;
         let manifest = Manifest::parse(push.media_type.clone(), &push.bytes)?;
+        let digest = check_digest(&push)?;
         let repository = self.clone();
         finish(async move {
             let _change = change;

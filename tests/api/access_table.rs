@@ -33,7 +33,7 @@ async fn no_route_gives_anything_without_the_right_credentials() {
 #[tokio::test]
 async fn routes_that_are_none_are_not_told_from_others_without_credentials() {
     let registry = Setup::basic().start().await;
-    for path in ["/v2/x", "/v2/_other", "/v2/a/b/c", "/v2/A/manifests/1", "/v2/a/manifests/-", "/v2/a/blobs/x", "/v2//"] {
+    for path in ["/v2/x", "/v2/_other", "/v2/a/b/c", "/v2/A/manifests/1", "/v2/a/manifests/-", "/v2/a/blobs/x"] {
         registry.client().get(path).send().await.refuses(401, "UNAUTHORIZED");
     }
 }

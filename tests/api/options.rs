@@ -64,6 +64,11 @@ async fn locations_begin_with_the_configured_host_or_with_none() {
     let location = registry.client().begin("a").await;
     assert!(location.starts_with("https://registry.example:8443/v2/a/blobs/uploads/"), "{location}");
 
+    // As registry:2 has it: the address is that of the registry as clients see it, its prefix included.
+    let prefixed = Setup::open().set("http.prefix", "/deep/").set("http.host", "https://registry.example/deep/").start().await;
+    let location = prefixed.client().post("/deep/v2/a/blobs/uploads/").send().await.is(202).location().to_owned();
+    assert!(location.starts_with("https://registry.example/deep/v2/a/blobs/uploads/"), "{location}");
+
     let registry = Setup::open().set("http.relativeurls", true).start().await;
     let client = registry.client();
     let location = client.begin("a").await;

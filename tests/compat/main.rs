@@ -1,4 +1,5 @@
-//! A tree written by registry:2 is served; a tree that we wrote is one that registry:2 would serve.
+//! A tree written by registry:2 is served; a tree that we wrote is one that registry:2 would serve; and the answers are those of the
+//! stock registries, but for a kept list.
 
 #![expect(clippy::unwrap_used, reason = "a test may end in a panic")]
 
@@ -6,6 +7,8 @@
 #[expect(dead_code, unused_imports, reason = "the tests of the API use the rest")]
 mod harness;
 mod notifications;
+mod replay;
+mod stock;
 mod walk;
 
 use std::path::Path;
