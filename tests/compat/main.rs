@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may end in a panic")]
 
+mod collection;
 #[path = "../harness/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests of the API use the rest")]
 mod harness;
 mod notifications;
+mod peer;
+mod relay;
 mod replay;
 mod stock;
 mod walk;

@@ -24,6 +24,8 @@ pub(crate) enum Version {
     Two,
     /// 3.x.
     Three,
+    /// Not stock at all: the binary of this tree, which is run in the same way.
+    Ours,
 }
 
 impl Version {
@@ -32,6 +34,7 @@ impl Version {
         match self {
             Self::Two => "docker-registry",
             Self::Three => "registry",
+            Self::Ours => env!("CARGO_BIN_EXE_breakwater"),
         }
     }
 
@@ -39,6 +42,7 @@ impl Version {
         match self {
             Self::Two => "2.",
             Self::Three => "v3.",
+            Self::Ours => env!("CARGO_PKG_VERSION"),
         }
     }
 }
@@ -57,6 +61,11 @@ pub(crate) struct Serving {
 }
 
 impl Stock {
+    /// Our own binary.
+    pub(crate) fn ours() -> Self {
+        Self { version: Version::Ours, program: Version::Ours.program().into() }
+    }
+
     /// Looks for it on the path; `None`, said loudly, where it is not installed.
     #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     pub(crate) fn find(version: Version) -> Option<Self> {
@@ -93,7 +102,6 @@ impl Stock {
     }
 
     /// Has it collect garbage, with such flags as `-m`; whether it succeeded, and what it printed on both streams.
-    #[expect(dead_code, reason = "for the relay of one directory between registries")]
     pub(crate) fn collect_garbage(&self, config: &Value, flags: &[&str], directory: &Path) -> (bool, String) {
         let mut command = Command::new(&self.program);
         command.arg("garbage-collect").args(flags).arg(write_config(config, directory)).env("OTEL_TRACES_EXPORTER", "none");
@@ -105,7 +113,6 @@ impl Stock {
 
 impl Serving {
     /// Ends it as an operator does; waits until it is gone.
-    #[expect(dead_code, reason = "for the relay of one directory between registries")]
     pub(crate) fn stop(mut self) {
         kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
         self.process.wait().unwrap();
@@ -146,7 +153,8 @@ fn follow(mut lines: BufReader<impl std::io::Read>, mut log: File, found: &mpsc:
     let mut line = String::new();
     while lines.read_line(&mut line).is_ok_and(|length| length > 0) {
         let _ = std::io::Write::write_all(&mut log, line.as_bytes());
-        let address = line.split("listening on ").nth(1).and_then(|rest| rest.split(['"', ',', ' ']).next());
+        let said = line.split("listening on ").nth(1).or_else(|| line.split("addresses=[").nth(1));
+        let address = said.and_then(|rest| rest.split(['"', ',', ' ', ']']).next());
         if let Some(address) = address.and_then(|text| text.trim().parse().ok()) {
             let _ = found.send(address);
             break;

@@ -6,7 +6,7 @@
 //! cannot rot.
 
 mod asked;
-mod dice;
+pub(crate) mod dice;
 mod exchange;
 mod images;
 mod reads;
