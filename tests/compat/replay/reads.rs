@@ -101,6 +101,8 @@ pub(super) fn certain() -> Vec<Step> {
     vec![
         manifest.clone().header("If-Match", "\"other\""),
         manifest.header("If-None-Match", "*"),
+        Step::new("GET", "/v2/seed/list/manifests/list").header("Accept", "*/*;q=0.1").header("Accept", DOCKER_MANIFEST),
+        Step::new("HEAD", "/v2/seed/list/manifests/list").header("Accept", DOCKER_MANIFEST),
         Step::new("GET", "/v2/many/r00/tags/list?n=1"),
         Step::new("GET", "/v2/_catalog?n=1&last=many/r11"),
         Step::new("HEAD", "/"),
