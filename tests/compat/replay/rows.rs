@@ -162,6 +162,7 @@ const ROWS: &[Row] = &[
     row("elsewhere", BOTH, |x, found| {
         is_put(x) && is_outcome(found) && x.ours.status == 201 && (x.theirs.status == 500 || found.theirs == "400 MANIFEST_BLOB_UNKNOWN")
     }),
+    row("urls", TWO, |x, found| is_put(x) && is_outcome(found) && found.theirs == "201" && found.ours == "400 MANIFEST_BLOB_UNKNOWN"),
     row("too-large", BOTH, |_, found| found.theirs == "400 MANIFEST_INVALID" && found.ours == "413 MANIFEST_INVALID"),
     row("manifest-detail", THREE, |x, found| {
         is_put(x) && x.ours.status == 400 && (found.field == Field::Detail || found.field == Field::Message)
