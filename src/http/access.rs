@@ -179,10 +179,10 @@ fn repository_access<P: Permission>(request: &HttpRequest) -> Result<Access<P>, 
     Ok(Access { repository: state.gate.registry.repository(name), caller, permission: PhantomData })
 }
 
-/// The repository that a blob is to be mounted from. A challenge names it too, so that the token will do for it.
+/// The repository that a blob is to be mounted from. A challenge names it too, so that the token will do for it; as registry:2 has it,
+/// whether a blob is named or not.
 fn mount_source(request: &HttpRequest) -> Option<Name> {
     let query = (request.method() == Method::POST).then(|| Query::of(request))?;
-    query.get("mount")?;
     query.get("from")?.parse().ok()
 }
 

@@ -24,6 +24,15 @@ pub(super) fn pushed(dice: &mut Dice, repository: &str) -> (Vec<Step>, Image) {
     (steps, image)
 }
 
+/// The push of an image with a layer that is not here, and that may be had elsewhere though its type does not say so.
+pub(super) fn with_absent_layer(repository: &str, image: &Image) -> Step {
+    let mut value = image.value();
+    value["layers"][0]["digest"] = sha256(b"absent").into();
+    value["layers"][0]["urls"] = json!(["https://elsewhere.test/layer"]);
+    let bytes = value.to_string();
+    put(repository, &sha256(bytes.as_bytes()), image.media_type, bytes)
+}
+
 /// Several pushes, and what is asked after each.
 pub(super) fn manifests(dice: &mut Dice, repository: &str) -> Vec<Step> {
     let (mut steps, image) = pushed(dice, repository);

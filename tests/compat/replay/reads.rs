@@ -1,9 +1,10 @@
 //! Requests that change nothing: every route, asked for properly and oddly.
 
 use super::dice::Dice;
+use super::images;
 use super::seed::Known;
 use super::step::{Step, Target};
-use crate::harness::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, sha256, sha512};
+use crate::harness::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, image_of, sha256, sha512};
 
 /// Names of repositories that are not there, and texts that are no names.
 const ODD_NAMES: [&str; 22] = [
@@ -101,6 +102,9 @@ pub(super) fn certain() -> Vec<Step> {
     vec![
         manifest.clone().header("If-Match", "\"other\""),
         manifest.header("If-None-Match", "*"),
+        Step::new("GET", "/v2/seed/list/manifests/list").header("Accept", "*/*;q=0.1").header("Accept", DOCKER_MANIFEST),
+        Step::new("HEAD", "/v2/seed/list/manifests/list").header("Accept", DOCKER_MANIFEST),
+        images::with_absent_layer("seed/image", &image_of("seed").in_schema_2()),
         Step::new("GET", "/v2/many/r00/tags/list?n=1"),
         Step::new("GET", "/v2/_catalog?n=1&last=many/r11"),
         Step::new("HEAD", "/"),
