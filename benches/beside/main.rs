@@ -10,6 +10,7 @@
 
 mod cases;
 mod client;
+mod collect;
 mod server;
 
 use std::process::ExitCode;

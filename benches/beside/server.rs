@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -86,10 +86,7 @@ impl Bench {
     pub(crate) fn start_with(&self, which: Which, sections: &str, label: &str) -> Result<Server> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let config = self.write_config(which, sections, label, port)?;
-        let program = match which {
-            Which::Ours => env!("CARGO_BIN_EXE_breakwater"),
-            Which::Stock => &self.stock,
-        };
+        let program = self.program(which);
         let process = Command::new(program).arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let process = process.with_context(|| format!("{program} cannot be started"))?;
         let server = Server { process, target: Target::new(port, self.certificate.clone())? };
@@ -97,15 +94,36 @@ impl Bench {
         Ok(server)
     }
 
+    fn program(&self, which: Which) -> &str {
+        match which {
+            Which::Ours => env!("CARGO_BIN_EXE_breakwater"),
+            Which::Stock => &self.stock,
+        }
+    }
+
+    /// Where the store of a label lies.
+    pub(crate) fn store(&self, which: Which, label: &str) -> PathBuf {
+        self.place(&format!("{which:?}-{label}")).into()
+    }
+
+    /// Collects the garbage of a label's store, on which no server is; what was said of it.
+    pub(crate) fn collect(&self, which: Which, label: &str) -> Result<String> {
+        let config = self.write_config(which, "", label, 0)?;
+        let output = Command::new(self.program(which)).arg("garbage-collect").arg(&config).stderr(Stdio::null()).output()?;
+        anyhow::ensure!(output.status.success(), "garbage-collect fails");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     fn write_config(&self, which: Which, sections: &str, label: &str, port: u16) -> Result<PathBuf> {
-        let store = self.place(&format!("{which:?}-{label}"));
+        let store = self.store(which, label);
         let text = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {store}}}}}\n{sections}\
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n{sections}\
              http: {{addr: 127.0.0.1:{port}, tls: {{certificate: {}, key: {}}}}}\n",
+            store.display(),
             self.place("tls.crt"),
             self.place("tls.key"),
         );
-        let path = Path::new(&store).with_extension("yml");
+        let path = store.with_extension("yml");
         fs::write(&path, text)?;
         Ok(path)
     }
