@@ -14,7 +14,7 @@ use crate::registry::{Progress, Pushed, Registry, Survey, Untagged};
 use crate::storage::Filesystem;
 
 /// How many threads read and remove: more than there are cores, since they wait for the disk.
-const READERS: usize = 8;
+const READERS: usize = 16;
 
 /// What a collection does with what it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use crate::registry::{Error, Registry};
 use crate::storage::{Durability, Key, layout};
 
 /// How many blobs are removed in one piece of work.
-const PIECE: usize = 128;
+const PIECE: usize = 64;
 
 /// How many pieces of work are done at a time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 16;
 
 impl Registry {
     /// Removes what a survey found. Names of manifests go first, then names of blobs, durably, and bytes last, so that a crash leaves
