@@ -6,6 +6,7 @@
 #[expect(dead_code, unused_imports, reason = "the tests of the API use the rest")]
 mod harness;
 mod notifications;
+mod stock;
 mod walk;
 
 use std::path::Path;
