@@ -78,6 +78,7 @@ impl Bench {
             upload_purging: None,
             largest_blob: None,
             reserve: Reserve::Bytes(0),
+            validation: registry::Validation::default(),
         };
         let registry = Registry::new(Arc::new(store.clone()), rules);
         let options = Options {

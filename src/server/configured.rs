@@ -34,9 +34,11 @@ const LIVE: &[&str] = &[
     "limits.writes",
     "metrics.from",
     "metrics.users",
+    "policy",
     "storage.delete",
     "storage.maintenance.readonly",
     "tags",
+    "validation",
 ];
 
 /// Sections that are there or not: what stands below them counts.

@@ -7,6 +7,7 @@
 mod harness;
 mod notifications;
 mod stock;
+mod validation;
 mod walk;
 
 use std::path::Path;

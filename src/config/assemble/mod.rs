@@ -10,6 +10,7 @@ mod notifications;
 mod observing;
 mod oidc;
 mod storage;
+mod validation;
 
 use std::collections::BTreeMap;
 

@@ -6,8 +6,6 @@ use super::Kind::{Any, Bool, Choice, Duration, Inline, Integer, Items, Parameter
 const ONE_PROTOCOL: &str = "only HTTP/1.1 is spoken, which every registry client does";
 const NO_PROXY: &str = "pull-through is not there yet, and without it this would be an ordinary registry that takes pushes; remove the \
      section, or keep registry:2 for this cache";
-const NO_URL_LISTS: &str = "the lists of allowed addresses are not applied yet, so more could be pushed than asked; remove the list to \
-     start without it";
 const NO_MIDDLEWARE: &str = "middleware is not there yet; blobs are served from here, without it";
 
 /// The sections that come first in most files.
@@ -216,28 +214,20 @@ const PROXY: &[Key] = &[
     Key::moot("cachewritetimeout", Duration),
 ];
 
-const VALIDATION: &[Key] = &[
-    Key::moot("enabled", Bool),
-    Key::missing("disabled", Bool, "the checks of manifests cannot be switched off yet; they are made"),
-    Key::honoured("manifests", Section(&[URLS, INDEXES])),
-];
+const VALIDATION: &[Key] =
+    &[Key::honoured("enabled", Bool), Key::honoured("disabled", Bool), Key::honoured("manifests", Section(&[URLS, INDEXES]))];
 
-const URLS: Key = Key::honoured("urls", Section(&[Key::refused("allow", Texts, NO_URL_LISTS), Key::refused("deny", Texts, NO_URL_LISTS)]));
+const URLS: Key = Key::honoured("urls", Section(&[Key::honoured("allow", Texts), Key::honoured("deny", Texts)]));
 
 const INDEXES: Key = Key::honoured(
     "indexes",
     Section(&[
-        Key::missing("platforms", Text, "the children of an index cannot be exempted yet; each must be there when it is pushed")
-            .default("all"),
-        Key::moot("platformlist", Items(&[Key::moot("architecture", Text), Key::moot("os", Text)])),
+        Key::honoured("platforms", Text),
+        Key::honoured("platformlist", Items(&[Key::honoured("architecture", Text), Key::honoured("os", Text)])),
     ]),
 );
 
-const CLASSES: Key = Key::refused(
-    "classes",
-    Texts,
-    "the list of allowed kinds of content is not applied yet, so more could be pushed than asked; remove it to start without it",
-);
+const CLASSES: Key = Key::honoured("classes", Texts);
 
 const MIDDLEWARE: &[Key] = &[
     Key::missing("registry", Items(STEP), NO_MIDDLEWARE),
