@@ -2,8 +2,12 @@
 
 #![expect(clippy::print_stderr, reason = "that a registry is missing is said loudly")]
 
+use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -71,4 +75,28 @@ pub(crate) fn is_there(program: &str) -> bool {
         }
         Err(error) => panic!("{program}: {error}"),
     }
+}
+
+/// Starts a registry, stock or ours, with these variables and no others, and ends it: whether it came so far as to listen, and the log
+/// until then.
+pub(crate) fn attempt(program: &str, config: &Path, variables: &[(String, String)]) -> (bool, String) {
+    let mut command = Command::new(program);
+    command.arg("serve").arg(config).env_clear().env("OTEL_TRACES_EXPORTER", "none");
+    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path))).envs(variables.iter().cloned());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let (lines, coming) = mpsc::channel();
+    let output = BufReader::new(child.stderr.take().unwrap());
+    let reader = std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+    let (mut is_up, mut text) = (false, String::new());
+    // The end of the output is the end of the program.
+    while !is_up && let Ok(line) = coming.recv_timeout(Duration::from_secs(30)) {
+        is_up = line.contains("listening on ");
+        text.push_str(&line);
+        text.push('\n');
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    drop(coming);
+    let _ = reader.join();
+    (is_up, text)
 }
