@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end in a panic")]
 
 mod environment;
+mod files;
 #[path = "../harness/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests of the API use the rest")]
 mod harness;

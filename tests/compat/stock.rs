@@ -90,7 +90,7 @@ pub(crate) fn attempt(program: &str, config: &Path, variables: &[(String, String
     let (mut is_up, mut text) = (false, String::new());
     // The end of the output is the end of the program.
     while !is_up && let Ok(line) = coming.recv_timeout(Duration::from_secs(30)) {
-        is_up = line.contains("listening on ");
+        is_up = line.contains("listening on ") || line.contains("the registry serves");
         text.push_str(&line);
         text.push('\n');
     }
