@@ -92,6 +92,7 @@ impl Bench {
             headers: Vec::new(),
             trusted_proxies: None,
             accel_redirect: None,
+            blob_redirect: None,
             catalog_max_entries: 1000,
             tags_max: 1000,
             metrics: None,

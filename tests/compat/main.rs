@@ -8,6 +8,7 @@ mod files;
 #[expect(dead_code, unused_imports, reason = "the tests of the API use the rest")]
 mod harness;
 mod notifications;
+mod redirect;
 mod stock;
 mod validation;
 mod walk;

@@ -105,6 +105,31 @@ fn validation_that_cannot_be_read_stops_the_start() {
 }
 
 #[test]
+fn steps_of_storage_that_are_none_stop_the_start() {
+    for (step, expected) in [
+        ("{name: redirect}", "middleware.storage.0.options.baseurl: missing"),
+        ("{name: redirect, options: {baseurl: files.example.com}}", "baseurl: `files.example.com` is not an absolute address"),
+        ("{name: redirekt}", "middleware.storage.0: `redirekt` is no step of storage"),
+        ("{options: {baseurl: 'https://files.example.com'}}", "middleware.storage.0: its name is missing"),
+    ] {
+        let text = refusal(&format!("{SMALL}middleware: {{storage: [{step}]}}\n"), &[]);
+        assert!(text.contains(expected), "{step}: {text}");
+    }
+}
+
+#[test]
+fn steps_of_storage_that_do_nothing_are_said() {
+    for (step, expected) in [
+        ("{name: rewrite, options: {host: cdn.example.com}}", "middleware.storage.0: `rewrite` has no effect: files have no addresses"),
+        ("{name: cloudfront, options: {baseurl: 'https://d.example.com', privatekey: /k, keypairid: k}}", "`cloudfront` is not there yet"),
+        ("{name: redirect, disabled: true, options: {baseurl: 'https://d.example.com'}}", "disabled: is switched off here"),
+    ] {
+        let notices = notices(&format!("{SMALL}middleware: {{storage: [{step}]}}\n"));
+        assert!(notices.lines().count() == 1 && notices.contains(expected), "{step}: {notices}");
+    }
+}
+
+#[test]
 fn validation_that_does_nothing_is_said() {
     for (section, expected) in [
         ("validation: {enabled: false}", "validation.enabled: false has no effect"),
@@ -167,9 +192,9 @@ fn unknown_keys_are_mistakes_with_the_nearest_name() {
 
 #[test]
 fn what_is_not_there_yet_is_said_once() {
-    let text = format!("{SMALL}middleware: {{storage: [{{name: a}}, {{name: b}}]}}\nlog: {{hooks: [{{type: mail}}]}}\n");
+    let text = format!("{SMALL}middleware: {{registry: [{{name: a}}, {{name: b}}]}}\nlog: {{hooks: [{{type: mail}}]}}\n");
     let notices = notices(&text);
-    assert!(notices.contains("Warning config.yml:7:14: middleware.storage: middleware is not there yet"), "{notices}");
+    assert!(notices.contains("Warning config.yml:7:14: middleware.registry: middleware of this kind is not there"), "{notices}");
     assert!(notices.contains("Warning config.yml:8:7: log.hooks: "), "{notices}");
     assert_eq!(notices.lines().count(), 2, "{notices}");
 }
