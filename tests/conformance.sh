@@ -26,6 +26,8 @@ for data in IMAGE INDEX INDEX_LIST ARTIFACT SUBJECT SUBJECT_MISSING ARTIFACT_LIS
     export "OCI_DATA_$data=true"
 done
 export OCI_DATA_SPARSE=false
+# Where its layers that must not be handed on lie.
+export REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW='["^https://store[.]example[.]com/"]'
 
 # One run. Arguments: the version, and the name of the test that may be skipped, if any.
 conforms() {

@@ -300,7 +300,7 @@ fn asks(node: &Node, key: &Key) -> bool {
         _ if node.is_null() => false,
         Value::Scalar(scalar) if matches!(key.kind, Kind::Bool) => scalar::truth(&scalar.text) != Some(false),
         Value::Scalar(scalar) if matches!(key.kind, Kind::Integer) => scalar::integer(&scalar.text) != Some(0),
-        Value::Scalar(scalar) => !scalar.text.is_empty() && scalar.text != key.default,
+        Value::Scalar(scalar) => !scalar.text.is_empty(),
         Value::List(nodes) => !nodes.is_empty(),
         Value::Map(entries) => entries.iter().any(|entry| {
             let below = key.keys().iter().find(|key| key.name == entry.key);

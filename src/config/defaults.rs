@@ -10,7 +10,7 @@ use super::{Config, Listen};
 use crate::auth::Options as AuthOptions;
 use crate::http::RateLimit;
 use crate::notify::{Delivery, References};
-use crate::registry::{Deletion, Mode, PurgeEffect, Reserve};
+use crate::registry::{Children, Deletion, LayerUrls, Mode, PurgeEffect, Reserve};
 use crate::telemetry::{AccessLogForm, AuditOutput, Formatter};
 use crate::tls::{ClientAuth, MinimumVersion};
 
@@ -25,6 +25,7 @@ pub(super) fn of(config: &Config, settings: &Settings) -> Vec<(String, Typed)> {
     found.limits(config);
     found.observing(config, settings);
     found.notifications(config, settings);
+    found.validation(config);
     found.0
 }
 
@@ -208,6 +209,19 @@ impl Defaults {
             self.number(format!("{LIST}.{index}.threshold"), endpoint.threshold);
             self.time(format!("{LIST}.{index}.backoff"), endpoint.backoff);
         }
+    }
+}
+
+impl Defaults {
+    fn validation(&mut self, config: &Config) {
+        let validation = &config.registry.validation;
+        self.truth("validation.disabled", matches!(validation.urls, LayerUrls::Any));
+        let platforms = match validation.children {
+            Children::All => "all",
+            Children::None => "none",
+            Children::Of(_) => "list",
+        };
+        self.text("validation.manifests.indexes.platforms", platforms);
     }
 }
 

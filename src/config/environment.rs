@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
+
 use super::check::chosen_by_name;
 use super::credentials;
 use super::problem::{Origin, Report, Severity};
@@ -19,7 +21,8 @@ pub(super) const PREFIX: &str = "REGISTRY_";
 /// Lays every variable over the tree.
 pub(crate) fn overlay(root: &mut Node, environment: &BTreeMap<String, String>, report: &mut Report) {
     let ours = environment.iter().filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)));
-    for (name, rest, value) in ours.filter(|(_, rest, _)| !belongs_to_others(rest)) {
+    let of_a_service = Regex::new(OF_A_SERVICE).expect("the constant above is a regular expression");
+    for (name, rest, value) in ours.filter(|(_, rest, value)| !belongs_to_others(rest, value, &of_a_service)) {
         let segments: Vec<&str> = rest.split('_').collect();
         if !schema::top().any(|key| key.segment() == segments[0]) {
             unknown(name, segments[0], schema::top().map(Key::segment), report);
@@ -32,13 +35,14 @@ pub(crate) fn overlay(root: &mut Node, environment: &BTreeMap<String, String>, r
     credentials::overlay(root, environment, report);
 }
 
-/// Variables that other programs set, and the one that names the file.
-fn belongs_to_others(rest: &str) -> bool {
-    rest == "CONFIGURATION_PATH"
-        || rest == "SERVICE_HOST"
-        || ["PORT", "SERVICE_PORT"]
-            .into_iter()
-            .any(|link| rest.strip_prefix(link).is_some_and(|end| end.is_empty() || end.starts_with('_')))
+/// The end of what Kubernetes sets for a service, whose own name stands before it.
+const OF_A_SERVICE: &str = "(^|_)(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$";
+
+/// The variable that names the file, and those that Kubernetes sets for each service that is called `registry`, or `registry-` and more.
+fn belongs_to_others(rest: &str, value: &str, of_a_service: &Regex) -> bool {
+    let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    let is_port = rest == "PORT" || (rest.ends_with("_PORT") && is_address);
+    rest == "CONFIGURATION_PATH" || is_port || of_a_service.is_match(rest)
 }
 
 fn unknown(variable: &str, segment: &str, known: impl Iterator<Item = String>, report: &mut Report) {

@@ -242,8 +242,9 @@ pub(crate) fn names_a_secret(name: &str) -> bool {
     const ELSEWHERE: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "private_key"];
     const OF_HEADERS: [&str; 6] = ["auth", "token", "secret", "password", "credential", "-key"];
     let name = name.to_ascii_lowercase();
-    // No name of ours has a hyphen; headers do.
-    if name.contains('-') && OF_HEADERS.iter().any(|word| name.contains(word)) {
+    // No name of ours has a hyphen; headers do. Those that tell browsers what they may send carry nothing of it.
+    let is_of_browsers = name.starts_with("access-control-");
+    if name.contains('-') && !is_of_browsers && OF_HEADERS.iter().any(|word| name.contains(word)) {
         return true;
     }
     ELSEWHERE.contains(&name.as_str()) || schema::has_secret(&name)
@@ -264,6 +265,7 @@ mod tests {
     fn credentials_in_an_address_and_in_headers_are_masked() {
         assert_eq!(marked("a: https://u:p@b/c\n", 1, 1).lines().next(), Some("a: https://********@b/c"));
         assert!(names_a_secret("X-Vault-Token") && names_a_secret("x-auth-request") && !names_a_secret("X-Cluster"));
+        assert!(!names_a_secret("Access-Control-Allow-Credentials"));
     }
 
     #[test]

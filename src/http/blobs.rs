@@ -15,7 +15,7 @@ use super::access::{Access, Delete, Pull};
 use super::pieces::{Truncated, pieces};
 use super::range::{Part, Wanted, wanted};
 use super::state::AppState;
-use super::{Error, events, extract};
+use super::{Error, blob_redirect, events, extract};
 use crate::oci::Digest;
 use crate::oci::media_type::OCTET_STREAM;
 use crate::registry::Content;
@@ -29,6 +29,10 @@ pub(super) async fn get(access: Access<Pull>, request: HttpRequest, state: Data<
     let blob = access.repository().blob(&digest).await?;
     let total = blob.content.length();
     events::pulled_blob(&request, access.repository().name(), &digest, total);
+    let redirect = state.live().blob_redirect.as_ref().map(|redirect| redirect.location(&blob.content));
+    if let Some(location) = redirect {
+        return Ok(blob_redirect::answer(headers(&mut HttpResponse::TemporaryRedirect(), &digest), &location));
+    }
     if let Some(mut response) = precondition(request.headers(), &digest) {
         if response.status() == StatusCode::NOT_MODIFIED {
             // What keeps the blob keeps it for as long as before (RFC 9110, section 15.4.5).

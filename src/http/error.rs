@@ -289,6 +289,16 @@ fn answer_of_registry(error: &registry::Error) -> Answer {
             header: None,
             message: None,
         },
+        Refusal::UrlsRefused(refused) => {
+            let reason = "a layer may not lie at this address (validation.manifests.urls)";
+            let detail = |one: &registry::RefusedUrl| Some(json!({"digest": one.layer, "url": one.url, "reason": reason}));
+            Answer { details: refused.iter().map(detail).collect(), ..answer(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid) }
+        }
+        Refusal::ClassRefused(config) => {
+            let config = config.as_ref().map(ToString::to_string);
+            let answer = answer(StatusCode::FORBIDDEN, ErrorCode::Denied).with(json!({"config": config}));
+            answer.saying("the registry does not take manifests of this class (policy.repository.classes)")
+        }
         Refusal::DigestMismatch { expected, .. } => {
             let detail = format!("invalid digest for referenced layer: {expected}, content does not match digest");
             answer(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid).with(json!(detail))
@@ -398,6 +408,8 @@ mod tests {
             (Refusal::ManifestUnknown("1".parse().unwrap()), 404, "MANIFEST_UNKNOWN"),
             (Refusal::ManifestInvalid(InvalidManifest::Ambiguous), 400, "MANIFEST_INVALID"),
             (Refusal::ReferencesUnknown(vec![digest.clone()]), 400, "MANIFEST_BLOB_UNKNOWN"),
+            (Refusal::UrlsRefused(vec![registry::RefusedUrl { layer: digest.clone(), url: "http://x".into() }]), 400, "MANIFEST_INVALID"),
+            (Refusal::ClassRefused(None), 403, "DENIED"),
             (Refusal::DigestMismatch { expected: digest.clone(), actual: digest }, 400, "DIGEST_INVALID"),
             (Refusal::UploadUnknown(id), 404, "BLOB_UPLOAD_UNKNOWN"),
             (Refusal::UploadBusy(id), 416, "RANGE_INVALID"),

@@ -9,6 +9,7 @@ mod accel;
 mod access;
 mod access_line;
 mod audit;
+mod blob_redirect;
 mod blobs;
 mod body;
 mod client_addr;
@@ -39,6 +40,7 @@ mod uploads;
 #[cfg(test)]
 mod tests;
 
+pub use blob_redirect::BlobRedirect;
 pub use body::Pace;
 pub use client_addr::{ConnectionInfo, Scheme};
 pub use debug::debug_app;
@@ -70,6 +72,8 @@ pub struct Options {
     /// The path, with `/` at both ends, below which a trusted proxy in front serves the files of the data root to itself; it is then told
     /// which one to send instead of being sent a blob's bytes.
     pub accel_redirect: Option<String>,
+    /// Where everybody fetches blobs instead of here.
+    pub blob_redirect: Option<BlobRedirect>,
     /// The most repositories in one page of the catalog.
     pub catalog_max_entries: usize,
     /// The most tags in one page, when a page is asked for.

@@ -15,7 +15,7 @@ use super::location::Locations;
 use super::middleware::RequestIds;
 use super::rate_limit::Limiter;
 use super::upload_state::StateSigner;
-use super::{MetricsOptions, Options};
+use super::{BlobRedirect, MetricsOptions, Options};
 use crate::auth::Authenticator;
 use crate::notify::Notifier;
 use crate::registry::Registry;
@@ -44,6 +44,7 @@ pub(super) struct Live {
     pub(super) locations: Locations,
     pub(super) proxies: Proxies,
     pub(super) accel: Option<Accel>,
+    pub(super) blob_redirect: Option<BlobRedirect>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) catalog_max_entries: usize,
     pub(super) tags_max: usize,
@@ -109,6 +110,7 @@ impl Live {
             locations: Locations::new(options),
             proxies: Proxies::new(options.trusted_proxies.clone()),
             accel: options.accel_redirect.clone().map(Accel::below),
+            blob_redirect: options.blob_redirect.clone(),
             headers: headers(&options.headers)?,
             catalog_max_entries: options.catalog_max_entries,
             tags_max: options.tags_max,

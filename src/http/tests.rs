@@ -78,6 +78,7 @@ impl Bench {
             upload_purging: None,
             largest_blob: None,
             reserve: Reserve::Bytes(0),
+            validation: registry::Validation::default(),
         };
         let registry = Registry::new(Arc::new(store.clone()), rules);
         let options = Options {
@@ -91,6 +92,7 @@ impl Bench {
             headers: Vec::new(),
             trusted_proxies: None,
             accel_redirect: None,
+            blob_redirect: None,
             catalog_max_entries: 1000,
             tags_max: 1000,
             metrics: None,

@@ -102,6 +102,11 @@ impl Manifest {
         &self.media_type
     }
 
+    /// The configuration.
+    pub fn config(&self) -> Option<&Descriptor> {
+        self.fields.config.as_ref()
+    }
+
     /// The configuration and the layers, in order.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         let lists = [&self.fields.layers, &self.fields.blobs];
@@ -129,6 +134,7 @@ impl Manifest {
             size,
             artifact_type: self.fields.artifact_type.clone().filter(|kind| !kind.is_empty()).or_else(of_config),
             platform: None,
+            urls: None,
             annotations: self.fields.annotations.clone(),
         }
     }

@@ -16,6 +16,12 @@ pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list
 pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
 /// A signed Docker manifest, schema 1: served where it lies, not taken any more.
 pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+/// The configuration of an OCI image.
+pub const OCI_IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// The configuration of a Docker image.
+pub const DOCKER_IMAGE_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// The configuration of a Docker plugin.
+pub const DOCKER_PLUGIN_CONFIG: &str = "application/vnd.docker.plugin.v1+json";
 /// Bytes of no stated kind: how every blob is served.
 pub const OCTET_STREAM: &str = "application/octet-stream";
 
@@ -42,6 +48,11 @@ impl MediaType {
     /// Whether this names a manifest of any kind that the registry takes.
     pub fn is_manifest(&self) -> bool {
         matches!(self.as_str(), OCI_MANIFEST | OCI_INDEX | DOCKER_MANIFEST | DOCKER_LIST | OCI_ARTIFACT)
+    }
+
+    /// Whether this names a layer of an image.
+    pub fn is_layer(&self) -> bool {
+        self.as_str().starts_with("application/vnd.oci.image.layer.") || self.as_str().starts_with("application/vnd.docker.image.rootfs.")
     }
 
     /// Whether content of this type may be absent: layers whose licence forbids handing them on.

@@ -2,8 +2,9 @@
 
 use uuid::Uuid;
 
+use super::RefusedUrl;
 use crate::oci::manifest::InvalidManifest;
-use crate::oci::{Digest, Name, Reference, Tag};
+use crate::oci::{Digest, MediaType, Name, Reference, Tag};
 use crate::storage;
 
 /// Why the registry did not do what it was asked to.
@@ -24,6 +25,12 @@ pub enum Error {
     /// The manifest names content that the repository does not have.
     #[error("{} of the manifest's references are unknown", .0.len())]
     ReferencesUnknown(Vec<Digest>),
+    /// Layers of the manifest lie where they may not.
+    #[error("{} addresses of layers are not allowed", .0.len())]
+    UrlsRefused(Vec<RefusedUrl>),
+    /// Manifests of this class, which the type of the configuration tells, are not taken.
+    #[error("manifests with a configuration of type {0:?} are not taken")]
+    ClassRefused(Option<MediaType>),
     /// The bytes are not those that the digest names.
     #[error("the content is {actual} where {expected} was named")]
     DigestMismatch {

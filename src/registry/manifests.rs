@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use moka::sync::Cache;
 
-use super::{Error, Repository, finish};
+use super::{Error, Repository, Validation, finish};
 use crate::oci::{Algorithm, Descriptor, Digest, Manifest, MediaType, Reference, Tag};
 use crate::storage::{Durability, layout};
 
@@ -189,7 +189,9 @@ impl Repository {
 
     async fn store_manifest(&self, push: ManifestPush, digest: Digest, manifest: &Manifest) -> Result<PushedManifest, Error> {
         let _guard = self.registry.locks.adding_to(&self.name).await;
-        self.check_references(manifest).await?;
+        let options = self.registry.options();
+        options.validation.check(manifest)?;
+        self.check_references(manifest, &options.validation).await?;
         let canonical = Digest::of(Algorithm::Sha256, &push.bytes);
         let mut tags = push.tags.clone();
         if let Reference::Tag(tag) = &push.reference {
@@ -226,10 +228,10 @@ impl Repository {
         Ok(PushedManifest { digest, subject: manifest.subject().cloned(), tags: push.tags })
     }
 
-    /// Checks that everything a manifest points to belongs to this repository.
-    async fn check_references(&self, manifest: &Manifest) -> Result<(), Error> {
-        let blobs = manifest.blobs().filter(|blob| !blob.media_type.is_nondistributable()).map(|blob| (&blob.digest, Kind::Blob));
-        let children = manifest.children().map(|child| (&child.digest, kind_of_child(child)));
+    /// Checks that everything a manifest points to, and that must be here, belongs to this repository.
+    async fn check_references(&self, manifest: &Manifest, validation: &Validation) -> Result<(), Error> {
+        let blobs = validation.needed_blobs(manifest).map(|blob| (&blob.digest, Kind::Blob));
+        let children = validation.needed_children(manifest).map(|child| (&child.digest, kind_of_child(child)));
         let references: Vec<(&Digest, Kind)> = blobs.chain(children).collect();
         let mut missing = Vec::new();
         for some in references.chunks(LOOKUPS) {

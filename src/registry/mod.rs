@@ -20,6 +20,7 @@ mod referrers;
 mod room;
 mod tags;
 mod uploads;
+mod validation;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub use self::manifests::{CacheUse, ManifestPush, PushedManifest, StoredManifest
 pub use self::purge::PurgeReport;
 pub use self::room::Reserve;
 pub use self::uploads::{Session, UploadStatus};
+pub use self::validation::{Children, InvalidPattern, LayerUrls, Patterns, RefusedUrl, Validation};
 
 use self::hold::{Change, Changes};
 use self::locks::Locks;
@@ -66,6 +68,8 @@ pub struct Options {
     pub largest_blob: Option<u64>,
     /// How much of the disk stays free of uploads.
     pub reserve: Reserve,
+    /// What manifests may be and point to.
+    pub validation: Validation,
 }
 
 /// `storage.delete.enabled`.

@@ -108,6 +108,7 @@ mod tests {
             upload_purging: None,
             largest_blob: None,
             reserve: Reserve::Bytes(0),
+            validation: crate::registry::Validation::default(),
         };
         Registry::new(Arc::new(storage), options).repository("a/b".parse().unwrap())
     }

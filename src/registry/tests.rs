@@ -35,6 +35,7 @@ impl Store {
             upload_purging: None,
             largest_blob: None,
             reserve: Reserve::Bytes(0),
+            validation: crate::registry::Validation::default(),
         };
         let registry = Registry::new(Arc::new(faults.clone()), rules);
         Self { faults, registry, _directory: directory }

@@ -34,13 +34,17 @@ const LIVE: &[&str] = &[
     "limits.writes",
     "metrics.from",
     "metrics.users",
+    "middleware.storage",
+    "policy",
     "storage.delete",
     "storage.maintenance.readonly",
+    "storage.redirect",
     "tags",
+    "validation",
 ];
 
 /// Sections that are there or not: what stands below them counts.
-const SECTIONS: &[&str] = &["limits", "limits.timeouts", "metrics", "storage", "storage.maintenance", "http"];
+const SECTIONS: &[&str] = &["limits", "limits.timeouts", "metrics", "middleware", "storage", "storage.maintenance", "http"];
 
 /// What is in force of the configuration, and where it lies.
 pub(super) struct Configured {

@@ -8,6 +8,7 @@ mod harness;
 mod accel;
 mod access_table;
 mod auth;
+mod blob_redirect;
 mod blobs;
 mod catalog;
 mod client_certificates;

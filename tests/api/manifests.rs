@@ -151,14 +151,23 @@ async fn every_missing_reference_is_named() {
 
 #[tokio::test]
 async fn layers_that_must_not_be_handed_on_may_be_absent() {
-    let registry = Setup::open().start().await;
+    let mut registry = Setup::open().set("validation.manifests.urls.allow", json!(["^https://far\\.example/"])).start().await;
     let client = registry.client();
-    for media_type in
-        ["application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"]
-    {
-        let change = |value: &mut Value| value["layers"].as_array_mut().unwrap().push(descriptor(media_type, b"far away"));
-        push_changed(&client, media_type, change).await.is(201);
+    let elsewhere = |media_type: &str, value: &mut Value| {
+        let mut layer = descriptor(media_type, b"far away");
+        layer["urls"] = json!(["https://far.example/away"]);
+        value["layers"].as_array_mut().unwrap().push(layer);
+    };
+    let kinds =
+        ["application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"];
+    for media_type in kinds {
+        push_changed(&client, media_type, |value| elsewhere(media_type, value)).await.is(201);
     }
+    registry.configure("validation.manifests.urls.allow", json!(["^https://near\\.example/"]));
+    registry.reload().await;
+    let refusal = push_changed(&client, "one", |value| elsewhere(kinds[0], value)).await.refuses(400, "MANIFEST_INVALID");
+    let detail = refusal.json()["errors"][0]["detail"].clone();
+    assert_eq!((&detail["digest"], &detail["url"]), (&json!(sha256(b"far away")), &json!("https://far.example/away")));
 }
 
 #[tokio::test]

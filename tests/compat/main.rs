@@ -4,14 +4,19 @@
 #![expect(clippy::unwrap_used, reason = "a test may end in a panic")]
 
 mod collection;
+mod environment;
+mod files;
 #[path = "../harness/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests of the API use the rest")]
 mod harness;
 mod notifications;
 mod peer;
+mod redirect;
 mod relay;
 mod replay;
 mod stock;
+mod trial;
+mod validation;
 mod walk;
 
 use std::path::Path;

@@ -1,58 +1,11 @@
 //! The events of stock registries and ours, side by side: one session with each, and what an endpoint is told of it.
 
-#![expect(clippy::print_stderr, reason = "that a registry is missing is said loudly")]
-
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::harness::{Client, DOCKER_MANIFEST, OCI_INDEX, Received, Receiver, Setup, eventually, image_of, index_of, sha256, with};
-
-/// A stock registry, ended when it is dropped.
-struct Stock {
-    address: SocketAddr,
-    child: Child,
-    _directory: TempDir,
-}
-
-impl Drop for Stock {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Stock {
-    /// `None`, said loudly: it is not installed, where that may be.
-    async fn start(program: &str, receiver: &Receiver) -> Option<Self> {
-        let directory = TempDir::new().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let config = json!({
-            "version": "0.1",
-            "log": {"level": "error"},
-            "storage": {"filesystem": {"rootdirectory": directory.path().join("data")}, "delete": {"enabled": true}},
-            "http": {"addr": address.to_string()},
-            "notifications": notifications(receiver),
-        });
-        let path = directory.path().join("config.yml");
-        std::fs::write(&path, config.to_string()).unwrap();
-        let mut command = Command::new(program);
-        command.arg("serve").arg(&path).env("OTEL_TRACES_EXPORTER", "none").stdout(Stdio::null()).stderr(Stdio::null());
-        match command.spawn() {
-            Ok(child) => {
-                eventually(async || tokio::net::TcpStream::connect(address).await.is_ok()).await;
-                Some(Self { address, child, _directory: directory })
-            }
-            Err(error) if std::env::var_os("CI").is_none() => {
-                eprintln!("SKIPPED: the events of {program} are not compared: {error}");
-                None
-            }
-            Err(error) => panic!("{program}: {error}"),
-        }
-    }
-}
+use crate::harness::{Client, DOCKER_MANIFEST, OCI_INDEX, Received, Receiver, Setup, image_of, index_of, sha256, with};
+use crate::trial::{REGISTRY_2, REGISTRY_3, Stock};
 
 fn notifications(receiver: &Receiver) -> Value {
     let endpoint = json!({
@@ -60,6 +13,10 @@ fn notifications(receiver: &Receiver) -> Value {
         "ignore": {"mediatypes": ["application/vnd.oci.image.config.v1+json"], "actions": []},
     });
     json!({"events": {"includereferences": true}, "endpoints": [endpoint]})
+}
+
+async fn start(program: &str, receiver: &Receiver) -> Option<Stock> {
+    Stock::start(program, &json!({"notifications": notifications(receiver)})).await
 }
 
 /// How many events the session is told in by registry 3.
@@ -141,8 +98,8 @@ async fn ours() -> Vec<String> {
 #[tokio::test]
 async fn an_endpoint_is_told_what_registry_3_tells_byte_for_byte() {
     let receiver = Receiver::start().await;
-    let Some(stock) = Stock::start("registry", &receiver).await else { return };
-    session(&reqwest::Client::builder().no_proxy().build().unwrap(), &format!("http://{}", stock.address)).await;
+    let Some(stock) = start(REGISTRY_3, &receiver).await else { return };
+    session(&reqwest::Client::builder().no_proxy().build().unwrap(), &stock.base()).await;
     let theirs: Vec<_> = receiver.requests(EVENTS).await.iter().map(|one| shape(one, stock.address)).collect();
     let ours = ours().await;
     for (theirs, ours) in theirs.iter().zip(&ours) {
@@ -154,8 +111,8 @@ async fn an_endpoint_is_told_what_registry_3_tells_byte_for_byte() {
 #[tokio::test]
 async fn an_endpoint_is_told_what_registry_2_tells_but_for_what_registry_3_has_changed() {
     let receiver = Receiver::start().await;
-    let Some(stock) = Stock::start("docker-registry", &receiver).await else { return };
-    session(&reqwest::Client::builder().no_proxy().build().unwrap(), &format!("http://{}", stock.address)).await;
+    let Some(stock) = start(REGISTRY_2, &receiver).await else { return };
+    session(&reqwest::Client::builder().no_proxy().build().unwrap(), &stock.base()).await;
     // It removes no tag by its name: the delete of the manifest takes both with it, and tells so.
     let theirs = receiver.requests(EVENTS).await;
     assert_eq!(theirs[0].header("content-type"), "application/vnd.docker.distribution.events.v1+json");

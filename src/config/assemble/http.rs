@@ -48,6 +48,7 @@ impl Rules<'_> {
             headers: self.sent_headers("http.headers"),
             trusted_proxies: self.trusted_proxies(),
             accel_redirect: self.accel_redirect(),
+            blob_redirect: self.blob_redirect(),
             catalog_max_entries: self.page("catalog.maxentries"),
             tags_max: self.tags_max(),
             pace: self.pace(),

@@ -6,10 +6,12 @@ mod client_certificates;
 mod http;
 mod letsencrypt;
 mod limits;
+mod middleware;
 mod notifications;
 mod observing;
 mod oidc;
 mod storage;
+mod validation;
 
 use std::collections::BTreeMap;
 
@@ -119,7 +121,11 @@ impl Rules<'_> {
             None | Some("text") => telemetry::Formatter::Text,
             Some("json") => telemetry::Formatter::Json,
             Some("logstash") => {
-                self.notice(Severity::Warning, "log.formatter", "the logstash form is not there yet; entries are written as `json`");
+                self.notice(
+                    Severity::Warning,
+                    "log.formatter",
+                    "there is no form of its own for logstash: entries are written as `json`, which its json codec reads; write json",
+                );
                 telemetry::Formatter::Json
             }
             Some(other) => {

@@ -54,6 +54,7 @@ impl Rules<'_> {
             upload_purging: self.upload_purging(),
             largest_blob: self.largest_blob(),
             reserve: self.reserve(),
+            validation: self.validation(),
         }
     }
 

@@ -21,8 +21,6 @@ pub(crate) struct Key {
     pub(crate) kind: Kind,
     /// What happens to it.
     pub(crate) status: Status,
-    /// The text that says nothing new, so that it raises no notice.
-    pub(crate) default: &'static str,
 }
 
 /// What may be written at a name.
@@ -76,43 +74,37 @@ pub(crate) enum Status {
 impl Key {
     /// A name whose value is used.
     pub(crate) const fn honoured(name: &'static str, kind: Kind) -> Self {
-        Self { name, variable: None, kind, status: Status::Honoured, default: "" }
+        Self { name, variable: None, kind, status: Status::Honoured }
     }
 
     /// A name that asks for nothing special.
     pub(crate) const fn moot(name: &'static str, kind: Kind) -> Self {
-        Self { name, variable: None, kind, status: Status::Moot, default: "" }
+        Self { name, variable: None, kind, status: Status::Moot }
     }
 
     /// A name that is not honoured yet, where somebody will miss it.
     pub(crate) const fn missing(name: &'static str, kind: Kind, text: &'static str) -> Self {
-        Self { name, variable: None, kind, status: Status::Pending(Severity::Warning, text), default: "" }
+        Self { name, variable: None, kind, status: Status::Pending(Severity::Warning, text) }
     }
 
     /// A name that is not honoured yet, where nobody is worse off.
     pub(crate) const fn later(name: &'static str, kind: Kind, text: &'static str) -> Self {
-        Self { name, variable: None, kind, status: Status::Pending(Severity::Info, text), default: "" }
+        Self { name, variable: None, kind, status: Status::Pending(Severity::Info, text) }
     }
 
     /// A name that must not be ignored.
     pub(crate) const fn refused(name: &'static str, kind: Kind, text: &'static str) -> Self {
-        Self { name, variable: None, kind, status: Status::Refused(text), default: "" }
+        Self { name, variable: None, kind, status: Status::Refused(text) }
     }
 
     /// A name of old versions.
     pub(crate) const fn legacy(name: &'static str, kind: Kind, text: &'static str) -> Self {
-        Self { name, variable: None, kind, status: Status::Legacy(text), default: "" }
+        Self { name, variable: None, kind, status: Status::Legacy(text) }
     }
 
     /// The same, under another name in variables.
     pub(crate) const fn variable(mut self, name: &'static str) -> Self {
         self.variable = Some(name);
-        self
-    }
-
-    /// The same, silent when this is written.
-    pub(crate) const fn default(mut self, text: &'static str) -> Self {
-        self.default = text;
         self
     }
 

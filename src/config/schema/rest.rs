@@ -6,9 +6,7 @@ use super::Kind::{Any, Bool, Choice, Duration, Inline, Integer, Items, Parameter
 const ONE_PROTOCOL: &str = "only HTTP/1.1 is spoken, which every registry client does";
 const NO_PROXY: &str = "pull-through is not there yet, and without it this would be an ordinary registry that takes pushes; remove the \
      section, or keep registry:2 for this cache";
-const NO_URL_LISTS: &str = "the lists of allowed addresses are not applied yet, so more could be pushed than asked; remove the list to \
-     start without it";
-const NO_MIDDLEWARE: &str = "middleware is not there yet; blobs are served from here, without it";
+const NO_MIDDLEWARE: &str = "middleware of this kind is not there; nothing of the registry goes through it, so remove the list";
 
 /// The sections that come first in most files.
 pub(super) const FIRST: &[Key] = &[
@@ -39,7 +37,11 @@ const LOG: &[Key] = &[
     Key::honoured("level", Text),
     Key::honoured("formatter", Text),
     Key::honoured("fields", Table),
-    Key::missing("hooks", Items(HOOK), "hooks are not there yet; no mail will be sent"),
+    Key::missing(
+        "hooks",
+        Items(HOOK),
+        "hooks are not there, so no mail will be sent; have what collects the log send it, and remove the list",
+    ),
     Key::later("reportcaller", Bool, "entries do not name functions and files; they name their module"),
     Key::honoured("audit", Section(&[Key::honoured("output", Text)])),
 ];
@@ -216,39 +218,31 @@ const PROXY: &[Key] = &[
     Key::moot("cachewritetimeout", Duration),
 ];
 
-const VALIDATION: &[Key] = &[
-    Key::moot("enabled", Bool),
-    Key::missing("disabled", Bool, "the checks of manifests cannot be switched off yet; they are made"),
-    Key::honoured("manifests", Section(&[URLS, INDEXES])),
-];
+const VALIDATION: &[Key] =
+    &[Key::honoured("enabled", Bool), Key::honoured("disabled", Bool), Key::honoured("manifests", Section(&[URLS, INDEXES]))];
 
-const URLS: Key = Key::honoured("urls", Section(&[Key::refused("allow", Texts, NO_URL_LISTS), Key::refused("deny", Texts, NO_URL_LISTS)]));
+const URLS: Key = Key::honoured("urls", Section(&[Key::honoured("allow", Texts), Key::honoured("deny", Texts)]));
 
 const INDEXES: Key = Key::honoured(
     "indexes",
     Section(&[
-        Key::missing("platforms", Text, "the children of an index cannot be exempted yet; each must be there when it is pushed")
-            .default("all"),
-        Key::moot("platformlist", Items(&[Key::moot("architecture", Text), Key::moot("os", Text)])),
+        Key::honoured("platforms", Text),
+        Key::honoured("platformlist", Items(&[Key::honoured("architecture", Text), Key::honoured("os", Text)])),
     ]),
 );
 
-const CLASSES: Key = Key::refused(
-    "classes",
-    Texts,
-    "the list of allowed kinds of content is not applied yet, so more could be pushed than asked; remove it to start without it",
-);
+const CLASSES: Key = Key::honoured("classes", Texts);
 
 const MIDDLEWARE: &[Key] = &[
     Key::missing("registry", Items(STEP), NO_MIDDLEWARE),
     Key::missing("repository", Items(STEP), NO_MIDDLEWARE),
-    Key::missing("storage", Items(STEP), NO_MIDDLEWARE),
+    Key::honoured("storage", Items(STEP)),
 ];
 
-const STEP: &[Key] = &[Key::moot("name", Text), Key::moot("disabled", Bool), Key::moot("options", Parameters(STEP_OPTIONS))];
+const STEP: &[Key] = &[Key::honoured("name", Text), Key::honoured("disabled", Bool), Key::honoured("options", Parameters(STEP_OPTIONS))];
 
 const STEP_OPTIONS: &[Key] = &[
-    Key::moot("baseurl", Text),
+    Key::honoured("baseurl", Text),
     Key::moot("privatekey", Text),
     Key::moot("keypairid", Text),
     Key::moot("duration", Duration),
@@ -256,9 +250,9 @@ const STEP_OPTIONS: &[Key] = &[
     Key::moot("awsregion", Any),
     Key::moot("updatefrequency", Duration),
     Key::moot("iprangesurl", Text),
-    Key::moot("scheme", Text),
-    Key::moot("host", Text),
-    Key::moot("trimpathprefix", Text),
+    Key::honoured("scheme", Text),
+    Key::honoured("host", Text),
+    Key::honoured("trimpathprefix", Text),
 ];
 
 const SCHEMA1: Key = Key::moot("schema1", Section(&[Key::moot("signingkeyfile", Text).variable("TRUSTKEY"), Key::moot("enabled", Bool)]));

@@ -25,7 +25,7 @@ const DRIVERS: &[Key] = &[
     Key::honoured("maintenance", Parameters(MAINTENANCE)),
     Key::honoured("cache", Parameters(CACHE)),
     Key::honoured("delete", Parameters(&[Key::honoured("enabled", Bool)])),
-    Key::honoured("redirect", Parameters(&[Key::moot("disable", Bool)])),
+    Key::honoured("redirect", Parameters(&[Key::honoured("disable", Bool)])),
     Key::honoured("tag", Parameters(&[Key::honoured("concurrencylimit", Integer)])),
 ];
 

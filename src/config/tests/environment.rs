@@ -84,8 +84,12 @@ fn passwords_tokens_and_certificates_come_from_variables_alone() {
 #[test]
 fn variables_that_others_set_are_passed_over() {
     let others = ["PORT", "PORT_5000_TCP", "PORT_5000_TCP_ADDR", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "CONFIGURATION_PATH"];
-    for name in others {
+    let of_other_services = ["DOCKER_REGISTRY_SERVICE_HOST", "DOCKER_REGISTRY_SERVICE_PORT_REGISTRY", "UI_PORT", "HTTP_PORT_80_TCP_PROTO"];
+    for name in others.into_iter().chain(of_other_services) {
         assert!(messages(&[(&format!("REGISTRY_{name}"), "tcp://10.0.0.1:5000")]).is_empty(), "{name}");
+    }
+    for (name, value) in [("HTTP_PORT", "5000"), ("HTTP_SERVICE_HOSTS", "x"), ("HTTP_REPORT_TCP", "x"), ("UI_TITLE", "x")] {
+        assert_eq!(messages(&[(&format!("REGISTRY_{name}"), value)]).len(), 1, "{name}");
     }
     assert!(messages(&[("registry_http_addr", "x"), ("PATH", "*"), ("MYREGISTRY_HTTP_ADDR", "x")]).is_empty());
 }

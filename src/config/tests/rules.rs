@@ -86,12 +86,62 @@ fn what_would_open_more_than_asked_stops_the_start() {
         ("http: {tls: {clientcas: [/ca]}}", "http.tls.certificate"),
         ("http: {tls: {clientauth: verify-client-cert-if-given}}", "http.tls.clientauth"),
         ("http: {tls: {letsencrypt: {email: a@example.com}}}", "http.tls.letsencrypt.hosts"),
-        ("validation: {manifests: {urls: {deny: ['.*']}}}", "validation.manifests.urls.deny"),
-        ("policy: {repository: {classes: [image]}}", "policy.repository.classes"),
     ] {
         let text = refusal(&format!("version: 0.1\nstorage: {{filesystem: }}\n{section}\n"), &[]);
         assert!(text.contains(&format!(": {key}: ")), "{text}");
     }
+}
+
+#[test]
+fn validation_that_cannot_be_read_stops_the_start() {
+    for (manifests, expected) in [
+        ("urls: {deny: [ok, '(']}", "urls.deny: `(` is not a regular expression"),
+        ("indexes: {platforms: some}", "indexes.platforms: `some` is not a choice; write all, none or list"),
+        ("indexes: {platforms: list, platformlist: [{os: linux}]}", "indexes.platformlist: an item lacks its architecture or os"),
+    ] {
+        let text = refusal(&format!("{SMALL}validation: {{manifests: {{{manifests}}}}}\n"), &[]);
+        assert!(text.contains(&format!(": validation.manifests.{expected}")), "{text}");
+    }
+}
+
+#[test]
+fn steps_of_storage_that_are_none_stop_the_start() {
+    for (step, expected) in [
+        ("{name: redirect}", "middleware.storage.0.options.baseurl: missing"),
+        ("{name: redirect, options: {baseurl: files.example.com}}", "baseurl: `files.example.com` is not an absolute address"),
+        ("{name: redirekt}", "middleware.storage.0: `redirekt` is no step of storage"),
+        ("{options: {baseurl: 'https://files.example.com'}}", "middleware.storage.0: its name is missing"),
+    ] {
+        let text = refusal(&format!("{SMALL}middleware: {{storage: [{step}]}}\n"), &[]);
+        assert!(text.contains(expected), "{step}: {text}");
+    }
+}
+
+#[test]
+fn steps_of_storage_that_do_nothing_are_said() {
+    for (step, expected) in [
+        ("{name: rewrite, options: {host: cdn.example.com}}", "middleware.storage.0: `rewrite` has no effect: files have no addresses"),
+        ("{name: cloudfront, options: {baseurl: 'https://d.example.com', privatekey: /k, keypairid: k}}", "`cloudfront` is not there yet"),
+        ("{name: redirect, disabled: true, options: {baseurl: 'https://d.example.com'}}", "disabled: is switched off here"),
+    ] {
+        let notices = notices(&format!("{SMALL}middleware: {{storage: [{step}]}}\n"));
+        assert!(notices.lines().count() == 1 && notices.contains(expected), "{step}: {notices}");
+    }
+}
+
+#[test]
+fn validation_that_does_nothing_is_said() {
+    for (section, expected) in [
+        ("validation: {enabled: false}", "validation.enabled: false has no effect"),
+        ("validation: {enabled: true, disabled: true}", "validation.disabled: has no effect beside"),
+        ("validation: {manifests: {indexes: {platforms: list}}}", "indexes.platforms: no platform is listed"),
+        ("validation: {manifests: {indexes: {platformlist: [{os: linux, architecture: arm}]}}}", "platformlist: has no effect without"),
+        ("policy: {repository: {classes: [image, chart]}}", "policy.repository.classes: `chart` is no class of manifests"),
+    ] {
+        let notices = notices(&format!("{SMALL}{section}\n"));
+        assert!(notices.lines().count() == 1 && notices.contains(expected), "{section}: {notices}");
+    }
+    assert_eq!(notices(&format!("{SMALL}validation: {{enabled: false, disabled: true}}\n")), "");
 }
 
 #[test]
@@ -142,10 +192,10 @@ fn unknown_keys_are_mistakes_with_the_nearest_name() {
 
 #[test]
 fn what_is_not_there_yet_is_said_once() {
-    let text = format!("{SMALL}middleware: {{storage: [{{name: a}}, {{name: b}}]}}\nvalidation: {{disabled: true}}\n");
+    let text = format!("{SMALL}middleware: {{registry: [{{name: a}}, {{name: b}}]}}\nlog: {{hooks: [{{type: mail}}]}}\n");
     let notices = notices(&text);
-    assert!(notices.contains("Warning config.yml:7:14: middleware.storage: middleware is not there yet"), "{notices}");
-    assert!(notices.contains("Warning config.yml:8:14: validation.disabled: "), "{notices}");
+    assert!(notices.contains("Warning config.yml:7:14: middleware.registry: middleware of this kind is not there"), "{notices}");
+    assert!(notices.contains("Warning config.yml:8:7: log.hooks: "), "{notices}");
     assert_eq!(notices.lines().count(), 2, "{notices}");
 }
 
