@@ -70,7 +70,10 @@ pub enum Error {
     /// The name is malformed.
     #[error("malformed repository name")]
     NameInvalid,
-    /// The reference is malformed.
+    /// A tag beside the path is malformed.
+    #[error("malformed tag")]
+    TagInvalid,
+    /// The reference in the path is malformed.
     #[error(transparent)]
     ReferenceInvalid(#[from] InvalidReference),
     /// A digest is malformed, or of an unknown algorithm.
@@ -205,8 +208,10 @@ impl Error {
             Self::NotReady => answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).saying("the store cannot be read"),
             Self::IssuerUnavailable => answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).header(RETRY_AFTER, "10"),
             Self::AuthenticationFailed | Self::Unguarded => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
-            Self::NameInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
-            Self::ReferenceInvalid(InvalidReference::Tag) => answer(StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
+            // A path with neither is none of the API's: registry:2 has no route for it, and clients take that for absence.
+            Self::NameInvalid => answer(StatusCode::NOT_FOUND, ErrorCode::NameInvalid),
+            Self::ReferenceInvalid(InvalidReference::Tag) => answer(StatusCode::NOT_FOUND, ErrorCode::TagInvalid),
+            Self::TagInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
             Self::ReferenceInvalid(InvalidReference::Digest(_)) | Self::DigestInvalid(_) | Self::DigestMissing | Self::DigestUnreadable => {
                 answer(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid).with(json!(self.to_string()))
             }
@@ -429,8 +434,9 @@ mod tests {
             (Error::Busy, 429, "TOOMANYREQUESTS"),
             (Error::AuthenticationFailed, 500, "UNKNOWN"),
             (Error::Unguarded, 500, "UNKNOWN"),
-            (Error::NameInvalid, 400, "NAME_INVALID"),
-            (Error::ReferenceInvalid(InvalidReference::Tag), 400, "TAG_INVALID"),
+            (Error::NameInvalid, 404, "NAME_INVALID"),
+            (Error::ReferenceInvalid(InvalidReference::Tag), 404, "TAG_INVALID"),
+            (Error::TagInvalid, 400, "TAG_INVALID"),
             (Error::ReferenceInvalid(InvalidReference::Digest(InvalidDigest::Length)), 400, "DIGEST_INVALID"),
             (Error::DigestInvalid(InvalidDigest::Format), 400, "DIGEST_INVALID"),
             (Error::DigestMissing, 400, "DIGEST_INVALID"),
