@@ -88,7 +88,7 @@ fn with_layers_of(artifact: &Image, word: &str) -> Image {
     for field in ["config", "layers"] {
         value[field] = other.value()[field].clone();
     }
-    Image { config: other.config.clone(), layer: other.layer.clone(), ..artifact.with(&value) }
+    Image { config: other.config.clone(), layer: other.layer, ..artifact.with(&value) }
 }
 
 impl Left {
