@@ -91,7 +91,7 @@ impl Manifest {
         stated.unwrap_or_else(|| {
             if value.get("schemaVersion").and_then(Value::as_u64) == Some(1) {
                 known(DOCKER_SCHEMA1)
-            } else if value.get("manifests").is_some() {
+            } else if value.get("manifests").is_some_and(|list| !list.is_null()) {
                 known(OCI_INDEX)
             } else {
                 known(OCI_MANIFEST)
@@ -274,6 +274,8 @@ mod tests {
     fn stored_bytes_without_a_type_are_known_by_their_fields() {
         assert_eq!(Manifest::stored(br#"{"manifests":[]}"#).unwrap().media_type().as_str(), OCI_INDEX);
         assert_eq!(Manifest::stored(br#"{"layers":[]}"#).unwrap().media_type().as_str(), OCI_MANIFEST);
+        // As registry:2 takes it, whatever it was pushed as.
+        assert_eq!(Manifest::stored(br#"{"manifests":null}"#).unwrap().media_type().as_str(), OCI_MANIFEST);
     }
 
     #[test]
