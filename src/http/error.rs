@@ -1,4 +1,4 @@
-//! The one place that turns an error into a status.
+//! The one place that turns an error into a status; `refusal.rs` is its part for what the rules refuse.
 //!
 //! Clients get a code of the specification and its fixed message; the chain of causes goes to the log, once, here.
 
@@ -6,16 +6,17 @@
 
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_RANGE, ContentType, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
-use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::answer::Answer;
 use super::rate_limit::RateLimit;
+use super::refusal;
 use crate::oci::digest::InvalidDigest;
 use crate::oci::reference::InvalidReference;
-use crate::oci::{Digest, ErrorCode, Name, Reference};
+use crate::oci::{Digest, ErrorCode, Name};
 use crate::registry;
 use crate::telemetry::Limit;
 
@@ -70,7 +71,10 @@ pub enum Error {
     /// The name is malformed.
     #[error("malformed repository name")]
     NameInvalid,
-    /// The reference is malformed.
+    /// A tag beside the path is malformed.
+    #[error("malformed tag")]
+    TagInvalid,
+    /// The reference in the path is malformed.
     #[error(transparent)]
     ReferenceInvalid(#[from] InvalidReference),
     /// A digest is malformed, or of an unknown algorithm.
@@ -149,44 +153,13 @@ pub enum Error {
     Registry(#[from] registry::Error),
 }
 
-/// What a client gets.
-struct Answer {
-    status: StatusCode,
-    code: ErrorCode,
-    details: Vec<Option<Value>>,
-    header: Option<(HeaderName, String)>,
-    /// Instead of the message of the code, which some clients do not show.
-    message: Option<&'static str>,
-}
-
-impl Answer {
-    fn new(status: StatusCode, code: ErrorCode) -> Self {
-        Self { status, code, details: vec![None], header: None, message: None }
-    }
-
-    fn saying(mut self, message: &'static str) -> Self {
-        self.message = Some(message);
-        self
-    }
-
-    fn with(mut self, detail: Value) -> Self {
-        self.details = vec![Some(detail)];
-        self
-    }
-
-    fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
-        self.header = Some((name, value.into()));
-        self
-    }
-}
-
 impl Error {
     fn answer(&self) -> Answer {
         let answer = Answer::new;
         match self {
             Self::Unauthorized { challenge, detail } => {
                 let detail = if detail.is_empty() { Value::Null } else { json!(detail) };
-                let answer = Answer { details: vec![Some(detail)], ..answer(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized) };
+                let answer = answer(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized).with(detail);
                 match challenge {
                     Some(challenge) => answer.header(WWW_AUTHENTICATE, challenge),
                     None => answer,
@@ -205,13 +178,15 @@ impl Error {
             Self::NotReady => answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).saying("the store cannot be read"),
             Self::IssuerUnavailable => answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).header(RETRY_AFTER, "10"),
             Self::AuthenticationFailed | Self::Unguarded => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
-            Self::NameInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
-            Self::ReferenceInvalid(InvalidReference::Tag) => answer(StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
+            // A path with neither is none of the API's: registry:2 has no route for it, and clients take that for absence.
+            Self::NameInvalid => answer(StatusCode::NOT_FOUND, ErrorCode::NameInvalid),
+            Self::ReferenceInvalid(InvalidReference::Tag) => answer(StatusCode::NOT_FOUND, ErrorCode::TagInvalid),
+            Self::TagInvalid => answer(StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
             Self::ReferenceInvalid(InvalidReference::Digest(_)) | Self::DigestInvalid(_) | Self::DigestMissing | Self::DigestUnreadable => {
                 answer(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid).with(json!(self.to_string()))
             }
             Self::RevisionUnknown { .. } => answer(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown).with(json!(self.to_string())),
-            Self::UploadIdInvalid => upload_unknown(),
+            Self::UploadIdInvalid => refusal::upload_unknown(),
             Self::UploadStateInvalid => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUploadInvalid).with(json!("invalid secret")),
             Self::RangeMalformed => answer(StatusCode::BAD_REQUEST, ErrorCode::RangeInvalid),
             Self::SizeInvalid | Self::BodyBroken => answer(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
@@ -228,7 +203,7 @@ impl Error {
             }
             Self::RouteUnknown => answer(StatusCode::NOT_FOUND, ErrorCode::Unsupported),
             Self::MethodNotAllowed { allow } => answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported).header(ALLOW, *allow),
-            Self::Registry(error) => answer_of_registry(error),
+            Self::Registry(refusal) => refusal::answer(refusal),
         }
     }
 
@@ -264,80 +239,6 @@ fn too_many(wait: Duration) -> Answer {
     Answer::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests).header(RETRY_AFTER, seconds.max(1).to_string())
 }
 
-fn upload_unknown() -> Answer {
-    Answer::new(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown).with(json!("blob upload unknown"))
-}
-
-fn answer_of_registry(error: &registry::Error) -> Answer {
-    use registry::{Error as Refusal, StorageError};
-    let answer = Answer::new;
-    match error {
-        Refusal::NameUnknown(name) => answer(StatusCode::NOT_FOUND, ErrorCode::NameUnknown).with(json!({"name": name.as_str()})),
-        Refusal::BlobUnknown(digest) => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown).with(json!(digest)),
-        Refusal::ManifestUnknown(reference) => {
-            let answer = answer(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown);
-            match reference {
-                Reference::Tag(tag) => answer.with(json!(format!("unknown tag={tag}"))),
-                Reference::Digest(_) => answer,
-            }
-        }
-        Refusal::ManifestInvalid(fault) => answer(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid).with(json!(fault.to_string())),
-        Refusal::ReferencesUnknown(digests) => Answer {
-            status: StatusCode::BAD_REQUEST,
-            code: ErrorCode::ManifestBlobUnknown,
-            details: digests.iter().map(|digest| Some(json!(digest))).collect(),
-            header: None,
-            message: None,
-        },
-        Refusal::UrlsRefused(refused) => {
-            let reason = "a layer may not lie at this address (validation.manifests.urls)";
-            let detail = |one: &registry::RefusedUrl| Some(json!({"digest": one.layer, "url": one.url, "reason": reason}));
-            Answer { details: refused.iter().map(detail).collect(), ..answer(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid) }
-        }
-        Refusal::ClassRefused(config) => {
-            let config = config.as_ref().map(ToString::to_string);
-            let answer = answer(StatusCode::FORBIDDEN, ErrorCode::Denied).with(json!({"config": config}));
-            answer.saying("the registry does not take manifests of this class (policy.repository.classes)")
-        }
-        Refusal::DigestMismatch { expected, .. } => {
-            let detail = format!("invalid digest for referenced layer: {expected}, content does not match digest");
-            answer(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid).with(json!(detail))
-        }
-        Refusal::UploadUnknown(_) => upload_unknown(),
-        Refusal::UploadBusy(_) => {
-            let reason = json!({"reason": "another request is writing to this upload"});
-            answer(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid).with(reason)
-        }
-        Refusal::OutOfOrder { stands_at, .. } => {
-            answer(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid).with(json!({"offset": stands_at}))
-        }
-        Refusal::BlobTooLarge { limit } => {
-            let answer = answer(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid).with(json!({"limit": limit}));
-            answer.saying("the blob is larger than this registry takes")
-        }
-        Refusal::DiskReserved { .. } => {
-            let answer = answer(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable);
-            answer.saying("the registry's disk is nearly full: nothing can be pushed until space is freed; pulls go on")
-        }
-        Refusal::BodyBroken(_) => answer(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
-        Refusal::TagExists(tag) => {
-            let answer = answer(StatusCode::FORBIDDEN, ErrorCode::Denied).with(json!({"tag": tag.as_str()}));
-            answer.saying("the tag exists, and you may add tags here but not move them")
-        }
-        Refusal::DeletionDisabled | Refusal::ReadOnly => {
-            answer(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported).header(ALLOW, "GET, HEAD")
-        }
-        Refusal::Held => {
-            let answer = answer(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable).header(RETRY_AFTER, "10");
-            answer.saying("garbage is being collected: pushes and deletes are taken again in a moment; pulls go on")
-        }
-        Refusal::Storage(StorageError::Full(_)) => answer(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable),
-        Refusal::Storage(StorageError::NotFound(_) | StorageError::Denied { .. } | StorageError::Io { .. }) => {
-            answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown)
-        }
-    }
-}
-
 fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -354,78 +255,20 @@ impl ResponseError for Error {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let Answer { status, code, details, header, message } = self.answer();
-        self.log(status);
-        let message = message.unwrap_or_else(|| code.message());
-        let errors = details.into_iter().map(|detail| Entry { code: code.as_str(), message, detail }).collect();
-        let mut response = HttpResponse::build(status);
-        if let Some((name, value)) = header {
-            response.insert_header((name, value));
-        }
+        let answer = self.answer();
+        self.log(answer.status);
+        let mut response = answer.response();
         if matches!(self, Self::RequestInvalid) {
-            response.force_close();
+            response.head_mut().set_connection_type(ConnectionType::Close);
         }
-        response.content_type(ContentType::json()).body(json_line(&Refusals { errors }))
+        response
     }
-}
-
-/// The body of a refusal (distribution specification, "Error Codes").
-#[derive(Serialize)]
-struct Refusals<'a> {
-    errors: Vec<Entry<'a>>,
-}
-
-#[derive(Serialize)]
-struct Entry<'a> {
-    code: &'static str,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<Value>,
-}
-
-/// A value in JSON and the end of a line, as registry:2 writes its bodies.
-pub(super) fn json_line(value: &impl Serialize) -> String {
-    let text = serde_json::to_string(value).expect("what answers are made of is plain text and numbers");
-    text + "\n"
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::oci::Algorithm;
-    use crate::oci::manifest::InvalidManifest;
-    use crate::registry::{Error as Refusal, StorageError};
-
-    /// What the layers below say, with the status and the code that clients get.
-    fn refusals() -> Vec<(Refusal, u16, &'static str)> {
-        let digest = Digest::of(Algorithm::Sha256, b"x");
-        let (id, key) = (Uuid::nil(), crate::storage::layout::repositories());
-        vec![
-            (Refusal::NameUnknown("a".parse().unwrap()), 404, "NAME_UNKNOWN"),
-            (Refusal::BlobUnknown(digest.clone()), 404, "BLOB_UNKNOWN"),
-            (Refusal::ManifestUnknown("1".parse().unwrap()), 404, "MANIFEST_UNKNOWN"),
-            (Refusal::ManifestInvalid(InvalidManifest::Ambiguous), 400, "MANIFEST_INVALID"),
-            (Refusal::ReferencesUnknown(vec![digest.clone()]), 400, "MANIFEST_BLOB_UNKNOWN"),
-            (Refusal::UrlsRefused(vec![registry::RefusedUrl { layer: digest.clone(), url: "http://x".into() }]), 400, "MANIFEST_INVALID"),
-            (Refusal::ClassRefused(None), 403, "DENIED"),
-            (Refusal::DigestMismatch { expected: digest.clone(), actual: digest }, 400, "DIGEST_INVALID"),
-            (Refusal::UploadUnknown(id), 404, "BLOB_UPLOAD_UNKNOWN"),
-            (Refusal::UploadBusy(id), 416, "RANGE_INVALID"),
-            (Refusal::OutOfOrder { stands_at: 1, begins_at: 2 }, 416, "RANGE_INVALID"),
-            (Refusal::BodyBroken(String::new()), 400, "SIZE_INVALID"),
-            (Refusal::BlobTooLarge { limit: 1 }, 413, "SIZE_INVALID"),
-            (Refusal::DiskReserved { free: 1, reserve: 2 }, 507, "UNAVAILABLE"),
-            (Refusal::TagExists("1".parse().unwrap()), 403, "DENIED"),
-            (Refusal::DeletionDisabled, 405, "UNSUPPORTED"),
-            (Refusal::ReadOnly, 405, "UNSUPPORTED"),
-            (Refusal::Storage(StorageError::Full(key.clone())), 507, "UNAVAILABLE"),
-            (Refusal::Storage(StorageError::NotFound(key.clone())), 500, "UNKNOWN"),
-            (Refusal::Storage(StorageError::Denied { key: key.clone(), source: std::io::ErrorKind::Other.into() }), 500, "UNKNOWN"),
-            (Refusal::Storage(StorageError::Io { key, source: std::io::ErrorKind::Other.into() }), 500, "UNKNOWN"),
-        ]
-    }
 
     fn own() -> Vec<(Error, u16, &'static str)> {
         let limit = RateLimit { period: Duration::from_secs(1), burst: std::num::NonZeroU32::MIN };
@@ -441,8 +284,9 @@ mod tests {
             (Error::Busy, 429, "TOOMANYREQUESTS"),
             (Error::AuthenticationFailed, 500, "UNKNOWN"),
             (Error::Unguarded, 500, "UNKNOWN"),
-            (Error::NameInvalid, 400, "NAME_INVALID"),
-            (Error::ReferenceInvalid(InvalidReference::Tag), 400, "TAG_INVALID"),
+            (Error::NameInvalid, 404, "NAME_INVALID"),
+            (Error::ReferenceInvalid(InvalidReference::Tag), 404, "TAG_INVALID"),
+            (Error::TagInvalid, 400, "TAG_INVALID"),
             (Error::ReferenceInvalid(InvalidReference::Digest(InvalidDigest::Length)), 400, "DIGEST_INVALID"),
             (Error::DigestInvalid(InvalidDigest::Format), 400, "DIGEST_INVALID"),
             (Error::DigestMissing, 400, "DIGEST_INVALID"),
@@ -467,8 +311,7 @@ mod tests {
 
     #[test]
     fn each_error_has_its_status_and_code() {
-        let refusals = refusals().into_iter().map(|(refusal, status, code)| (Error::Registry(refusal), status, code));
-        for (error, status, code) in own().into_iter().chain(refusals) {
+        for (error, status, code) in own() {
             let answer = error.answer();
             assert_eq!((answer.status.as_u16(), answer.code.as_str()), (status, code), "{error:?}");
             assert_eq!(error.error_response().status().as_u16(), status);

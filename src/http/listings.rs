@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::access::{Access, CatalogAccess, Pull};
-use super::error::json_line;
+use super::answer::json_line;
 use super::extract::PageQuery;
 use super::{AppState, Error};
 use crate::registry::{Rest, Sight};

@@ -97,10 +97,10 @@ fn wants_image_of_list(request: &HttpRequest, stored: &StoredManifest) -> bool {
     accepts(DOCKER_MANIFEST) && !accepts(DOCKER_LIST) && !accepts("*/*") && !accepts("application/*")
 }
 
-/// The linux/amd64 image of a list; the list itself where it names none.
+/// The linux/amd64 image of a list; the list itself where it names none, or holds what we cannot read.
 async fn default_image(repository: &Repository, list: StoredManifest) -> Result<StoredManifest, Error> {
-    let parsed = Manifest::stored(&list.bytes).map_err(registry::Error::from)?;
-    match parsed.default_image() {
+    let parsed = Manifest::stored(&list.bytes).ok();
+    match parsed.as_ref().and_then(Manifest::default_image) {
         Some(image) => Ok(repository.manifest(&Reference::Digest(image.digest.clone())).await?),
         None => Ok(list),
     }
@@ -109,7 +109,7 @@ async fn default_image(repository: &Repository, list: StoredManifest) -> Result<
 fn extra_tags(request: &HttpRequest, reference: &Reference) -> Result<Vec<Tag>, Error> {
     let mut tags: Vec<Tag> = Vec::new();
     for text in Query::of(request).all("tag") {
-        let tag = text.parse().map_err(|_| crate::oci::reference::InvalidReference::Tag)?;
+        let tag = text.parse().map_err(|_| Error::TagInvalid)?;
         if !tags.contains(&tag) {
             tags.push(tag);
         }

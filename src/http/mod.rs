@@ -8,6 +8,7 @@
 mod accel;
 mod access;
 mod access_line;
+mod answer;
 mod audit;
 mod blob_redirect;
 mod blobs;
@@ -31,6 +32,7 @@ mod range;
 mod rate_limit;
 mod redirect;
 mod referrers;
+mod refusal;
 mod routes;
 mod state;
 mod token;

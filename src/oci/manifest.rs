@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::media_type::{DOCKER_LIST, DOCKER_MANIFEST, DOCKER_SCHEMA1, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST};
-use super::{Descriptor, Digest, MediaType};
+use super::{Descriptor, Digest, MediaType, descriptor};
 
 /// A manifest that has been read: what it is and what it points to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ pub enum InvalidManifest {
 #[serde(rename_all = "camelCase")]
 struct Fields {
     schema_version: Option<u64>,
+    #[serde(default, deserialize_with = "stated")]
     media_type: Option<MediaType>,
     artifact_type: Option<String>,
     config: Option<Descriptor>,
@@ -54,6 +55,7 @@ struct Fields {
     blobs: Option<Vec<Descriptor>>,
     manifests: Option<Vec<Descriptor>>,
     subject: Option<Descriptor>,
+    #[serde(default, deserialize_with = "descriptor::annotations")]
     annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -89,7 +91,7 @@ impl Manifest {
         stated.unwrap_or_else(|| {
             if value.get("schemaVersion").and_then(Value::as_u64) == Some(1) {
                 known(DOCKER_SCHEMA1)
-            } else if value.get("manifests").is_some() {
+            } else if value.get("manifests").is_some_and(|list| !list.is_null()) {
                 known(OCI_INDEX)
             } else {
                 known(OCI_MANIFEST)
@@ -147,14 +149,19 @@ impl Manifest {
     fn check(&self) -> Result<(), InvalidManifest> {
         let fields = &self.fields;
         let is_image = fields.config.is_some() || fields.layers.is_some();
-        if is_image && fields.manifests.is_some() {
+        if is_image && (fields.manifests.is_some() || self.media_type.is_index()) {
             return Err(InvalidManifest::Ambiguous);
         }
         let need = |present: bool, field| if present { Ok(()) } else { Err(InvalidManifest::Missing(field)) };
         match self.media_type.as_str() {
             OCI_ARTIFACT => return Ok(()),
-            OCI_MANIFEST | DOCKER_MANIFEST => need(fields.config.is_some(), "config")?,
-            OCI_INDEX | DOCKER_LIST => need(fields.manifests.is_some(), "manifests")?,
+            OCI_MANIFEST => need(fields.config.is_some(), "config")?,
+            // Only the image specification lets the type be absent: these would be served as what they are not.
+            DOCKER_MANIFEST => {
+                need(fields.media_type.is_some(), "mediaType")?;
+                need(fields.config.is_some(), "config")?;
+            }
+            DOCKER_LIST => need(fields.media_type.is_some(), "mediaType")?,
             _ => {}
         }
         match fields.schema_version {
@@ -162,6 +169,12 @@ impl Manifest {
             other => Err(InvalidManifest::SchemaVersion(other)),
         }
     }
+}
+
+/// The type that a body states. Empty text is none, as in Go.
+fn stated<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MediaType>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
 }
 
 fn known(text: &'static str) -> MediaType {
@@ -232,9 +245,43 @@ mod tests {
     }
 
     #[test]
+    fn what_registry_2_takes_and_does_no_harm_is_taken() {
+        let digest = Digest::of(Algorithm::Sha256, b"x");
+        for change in [
+            serde_json::json!({"layers": null, "mediaType": ""}),
+            serde_json::json!({"layers": [{"digest": digest, "size": -1, "mediaType": "", "urls": null, "data": null}]}),
+            serde_json::json!({"config": {"digest": digest}, "annotations": {"a": null}, "subject": null, "manifests": null}),
+            serde_json::json!({"other": {"deep": [1, {"er": null}]}, "config": {"digest": digest, "other": 1}}),
+        ] {
+            let mut value = image();
+            value.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            parse(OCI_MANIFEST, &value).unwrap_or_else(|error| panic!("{change}: {error}"));
+        }
+        for index in [serde_json::json!({"schemaVersion": 2}), serde_json::json!({"schemaVersion": 2, "manifests": null})] {
+            assert_eq!(parse(OCI_INDEX, &index).unwrap().children().count(), 0);
+        }
+    }
+
+    #[test]
+    fn an_index_with_the_fields_of_an_image_is_refused() {
+        assert!(matches!(parse(OCI_INDEX, &serde_json::json!({"schemaVersion": 2, "layers": []})), Err(InvalidManifest::Ambiguous)));
+    }
+
+    #[test]
+    fn docker_manifests_state_their_type() {
+        let mut value = image();
+        value["mediaType"] = "".into();
+        assert!(matches!(parse(DOCKER_MANIFEST, &value), Err(InvalidManifest::Missing("mediaType"))));
+        let list = serde_json::json!({"schemaVersion": 2, "manifests": []});
+        assert!(matches!(parse(DOCKER_LIST, &list), Err(InvalidManifest::Missing("mediaType"))));
+    }
+
+    #[test]
     fn stored_bytes_without_a_type_are_known_by_their_fields() {
         assert_eq!(Manifest::stored(br#"{"manifests":[]}"#).unwrap().media_type().as_str(), OCI_INDEX);
         assert_eq!(Manifest::stored(br#"{"layers":[]}"#).unwrap().media_type().as_str(), OCI_MANIFEST);
+        // As registry:2 takes it, whatever it was pushed as.
+        assert_eq!(Manifest::stored(br#"{"manifests":null}"#).unwrap().media_type().as_str(), OCI_MANIFEST);
     }
 
     #[test]

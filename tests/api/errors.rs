@@ -10,7 +10,7 @@ async fn a_refusal_has_a_code_a_message_and_a_detail() {
     let client = registry.client();
     let digest = sha256(b"x");
     let cases = [
-        ("GET", "/v2/A/tags/list".to_owned(), 400, json!({"code": "NAME_INVALID", "message": "invalid repository name"})),
+        ("GET", "/v2/A/tags/list".to_owned(), 404, json!({"code": "NAME_INVALID", "message": "invalid repository name"})),
         (
             "GET",
             "/v2/a/tags/list".to_owned(),
@@ -29,7 +29,7 @@ async fn a_refusal_has_a_code_a_message_and_a_detail() {
             404,
             json!({"code": "MANIFEST_UNKNOWN", "message": "manifest unknown", "detail": "unknown tag=1"}),
         ),
-        ("GET", "/v2/a/manifests/-1".to_owned(), 400, json!({"code": "TAG_INVALID", "message": "manifest tag did not match URI"})),
+        ("GET", "/v2/a/manifests/-1".to_owned(), 404, json!({"code": "TAG_INVALID", "message": "manifest tag did not match URI"})),
         ("GET", "/v2/a/nothing".to_owned(), 404, json!({"code": "UNSUPPORTED", "message": "The operation is unsupported."})),
     ];
     for (method, path, status, error) in cases {
@@ -122,7 +122,7 @@ async fn names_by_the_grammar_are_taken_and_no_others() {
     }
     for name in ["A", "a_", "-a", "a..b", "a___b", "a%2F%2Fb", "_a", "a/_b", "a%20b", "%C3%A9", &format!("{longest}c")] {
         let answer = client.push_manifest(name, "1", OCI_MANIFEST, image.manifest.clone()).await;
-        answer.refuses(400, "NAME_INVALID");
+        answer.refuses(404, "NAME_INVALID");
     }
 }
 

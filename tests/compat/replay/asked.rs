@@ -1,6 +1,6 @@
 //! What the words of a request are by the grammars, for the rows that go by that.
 
-use breakwater::oci::{Digest, Name, Tag};
+use breakwater::oci::{Digest, Name};
 use url::form_urlencoded;
 
 use super::exchange::{Exchange, Route};
@@ -38,11 +38,6 @@ fn is_of_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':')
 }
 
-/// Whether the path names a manifest by what is neither a tag nor a digest in form.
-pub(super) fn is_bad_tag(exchange: &Exchange) -> bool {
-    exchange.route == Route::Manifest && parts(exchange).is_some_and(|(_, last)| !last.contains(':') && last.parse::<Tag>().is_err())
-}
-
 /// Whether the path has a malformed digest where one belongs.
 pub(super) fn is_bad_digest(exchange: &Exchange) -> bool {
     let Some((_, last)) = parts(exchange) else { return false };
@@ -51,6 +46,12 @@ pub(super) fn is_bad_digest(exchange: &Exchange) -> bool {
         Route::Blob => last.parse::<Digest>().is_err(),
         _ => false,
     }
+}
+
+/// Whether `Accept` names a type.
+pub(super) fn accepts(exchange: &Exchange, media_type: &str) -> bool {
+    let lines = exchange.sent.headers.iter().filter(|(name, _)| name == "Accept").flat_map(|(_, line)| line.split(','));
+    lines.map(|one| one.split(';').next().unwrap_or_default().trim()).any(|one| one == media_type)
 }
 
 /// The name, and what comes last, decoded.

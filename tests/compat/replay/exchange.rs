@@ -11,6 +11,20 @@ use crate::stock::Version;
 /// How an answer is carried, and when; not what it says.
 const CARRIAGE: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
 
+/// What every answer says, whatever its outcome is.
+const EVERYWHERE: [&str; 7] = [
+    "docker-distribution-api-version",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "vary",
+    "x-content-type-options",
+    "x-request-id",
+    "x-two",
+];
+
+/// What each success says of what it is about.
+const OF_CONTENT: [&str; 5] = ["cache-control", "docker-content-digest", "docker-upload-uuid", "etag", "location"];
+
 /// What a path is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -42,8 +56,10 @@ pub(super) struct Exchange {
 /// What can differ.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Field {
-    /// Status, and the code of an error. What else differs where this does follows from it.
+    /// Status, and the code of an error. Most of what else differs where this does follows from it.
     Outcome,
+    /// A refusal of ours that does not say why in the body of the specification, which no row allows.
+    Unexplained,
     Header(String),
     /// The sentence of an error.
     Message,
@@ -91,11 +107,16 @@ impl Exchange {
     /// Where the answers differ.
     pub(super) fn differences(&self) -> Vec<Difference> {
         let (theirs, ours) = self.outcomes();
+        let mut found: Vec<_> = self.unexplained().into_iter().collect();
         // A refusal without a code is one in plain text, which is a difference of bodies.
         if self.theirs.status != self.ours.status || (theirs != ours && errors(&self.theirs).is_some()) {
-            return vec![Difference { field: Field::Outcome, theirs, ours }];
+            let is_success = |reply: &Reply| matches!(reply.status, 200..=206 | 304);
+            let are_successes = is_success(&self.theirs) && is_success(&self.ours);
+            found.extend(self.headers(|name| EVERYWHERE.contains(&name) || (are_successes && OF_CONTENT.contains(&name))));
+            found.push(Difference { field: Field::Outcome, theirs, ours });
+            return found;
         }
-        let mut found = self.headers();
+        found.extend(self.headers(|name| !CARRIAGE.contains(&name)));
         let differ = |field, theirs: String, ours: String| (theirs != ours).then_some(Difference { field, theirs, ours });
         // The length of a refusal is that of what it says, which GET shows.
         if self.sent.method == "HEAD" && matches!(self.theirs.status, 200 | 206) {
@@ -113,10 +134,18 @@ impl Exchange {
         found
     }
 
-    fn headers(&self) -> Vec<Difference> {
+    /// What is wrong with a refusal of ours, whatever theirs says.
+    fn unexplained(&self) -> Option<Difference> {
+        let reply = &self.ours;
+        let is_explained = reply.header("content-type") == "application/json" && (self.sent.method == "HEAD" || errors(reply).is_some());
+        let found = || Difference { field: Field::Unexplained, theirs: outcome(&self.theirs), ours: text(reply) };
+        (reply.status >= 400 && reply.status != 412 && !is_explained).then(found)
+    }
+
+    fn headers(&self, is_compared: impl Fn(&str) -> bool) -> Vec<Difference> {
         let names: BTreeSet<&str> =
             [&self.theirs, &self.ours].iter().flat_map(|reply| &reply.headers).map(|(name, _)| name.as_str()).collect();
-        let differing = names.into_iter().filter(|name| !CARRIAGE.contains(name)).filter_map(|name| {
+        let differing = names.into_iter().filter(|name| is_compared(name)).filter_map(|name| {
             let (theirs, ours) = (self.theirs.header(name), self.ours.header(name));
             (theirs != ours).then(|| Difference { field: Field::Header(name.to_owned()), theirs, ours })
         });

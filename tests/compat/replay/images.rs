@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use super::dice::Dice;
 use super::reads;
 use super::scenes::push;
-use super::step::Step;
+use super::step::{Act, Step};
 use super::wire::Body;
 use crate::harness::{DOCKER_LIST, DOCKER_MANIFEST, Image, OCI_INDEX, OCI_MANIFEST, image_of, index_of, sha256, sha512};
 
-fn put(repository: &str, reference: &str, media_type: &str, bytes: impl Into<Bytes>) -> Step {
+/// A push of a manifest.
+pub(super) fn put(repository: &str, reference: &str, media_type: &str, bytes: impl Into<Bytes>) -> Step {
     Step::new("PUT", format!("/v2/{repository}/manifests/{reference}")).header("Content-Type", media_type).body(Body::Sized(bytes.into()))
 }
 
@@ -18,10 +19,15 @@ fn put(repository: &str, reference: &str, media_type: &str, bytes: impl Into<Byt
 pub(super) fn pushed(dice: &mut Dice, repository: &str) -> (Vec<Step>, Image) {
     let image = image_of(repository);
     let image = if dice.chance(50) { image.in_schema_2() } else { image };
+    (tagged(repository, &image), image)
+}
+
+/// The push of an image by two tags.
+pub(super) fn tagged(repository: &str, image: &Image) -> Vec<Step> {
     let mut steps: Vec<Step> =
         [&image.config, &image.layer].into_iter().enumerate().flat_map(|(slot, blob)| push(repository, slot, blob)).collect();
     steps.extend(["latest", "second"].map(|tag| put(repository, tag, image.media_type, image.manifest.clone())));
-    (steps, image)
+    steps
 }
 
 /// The push of an image with a layer that is not here, and that may be had elsewhere though its type does not say so.
@@ -34,9 +40,13 @@ pub(super) fn with_absent_layer(repository: &str, image: &Image) -> Step {
 }
 
 /// Several pushes, and what is asked after each.
-pub(super) fn manifests(dice: &mut Dice, repository: &str) -> Vec<Step> {
-    let (mut steps, image) = pushed(dice, repository);
+pub(super) fn manifests(dice: &mut Dice, repository: &str) -> Vec<Act> {
+    let (pushes, image) = pushed(dice, repository);
+    // The tags that pushes go to; nothing asks again for what one of the two has by digest.
+    let mend = ["latest", "pushed"].map(|tag| put(repository, tag, image.media_type, image.manifest.clone()));
+    let mut acts = vec![Act::new(pushes, &[])];
     for _ in 0..3 {
+        let mut steps = Vec::new();
         let (media_type, bytes) = manifest(dice, &image);
         let digest = sha256(&bytes);
         let media_type = header(dice, &media_type);
@@ -61,8 +71,9 @@ pub(super) fn manifests(dice: &mut Dice, repository: &str) -> Vec<Step> {
         if dice.chance(40) {
             steps.push(Step::new("GET", format!("/v2/{repository}/tags/list")));
         }
+        acts.push(Act::new(steps, &mend));
     }
-    steps
+    acts
 }
 
 /// What the header says of a body of some type.
@@ -110,7 +121,7 @@ fn broken(dice: &mut Dice, image: &Image) -> Bytes {
 
 fn alter(dice: &mut Dice, value: &mut Value, image: &Image) {
     let absent = sha256(b"absent");
-    match dice.below(28) {
+    match dice.below(36) {
         0 => value["layers"][0]["digest"] = absent.into(),
         1 => value["config"]["digest"] = absent.into(),
         2 => drop(value.as_object_mut().unwrap().remove("mediaType")),
@@ -138,6 +149,14 @@ fn alter(dice: &mut Dice, value: &mut Value, image: &Image) {
         24 => value["config"]["mediaType"] = "application/vnd.oci.empty.v1+json".into(),
         25 => value["layers"] = json!([value["layers"][0], value["layers"][0], {"mediaType": "x/y", "digest": absent, "size": 1}]),
         26 => value["layers"][0]["urls"] = json!(["https://elsewhere.test/layer"]),
+        27 => value["layers"][0] = json!({"digest": value["layers"][0]["digest"]}),
+        28 => value["config"] = json!({"digest": value["config"]["digest"], "size": null, "mediaType": null, "platform": {"os": null}}),
+        29 => value["layers"][0]["mediaType"] = dice.pick(&["no type", "LAYER", "a/b; c=d"]).into(),
+        30 => value["annotations"] = json!({"a": null}),
+        31 => value["artifactType"] = json!(5),
+        32 => value["subject"] = json!({"digest": absent}),
+        33 => value["manifests"] = Value::Null,
+        34 => value["config"]["annotations"] = json!({"a": "b", "c": null}),
         _ => value["other"] = json!({"deep": [1, 2, {"er": null}]}),
     }
 }
@@ -166,13 +185,19 @@ fn index(dice: &mut Dice, image: &Image) -> (String, Bytes) {
     }
     let absent =
         json!({"mediaType": OCI_MANIFEST, "digest": sha256(b"absent"), "size": 7, "platform": {"architecture": "arm", "os": "linux"}});
-    let bytes = match dice.below(9) {
+    let bytes = match dice.below(12) {
         0..3 => index_of(media_type, &[child]),
         3 => index_of(media_type, &[]),
         4 => index_of(media_type, &[child, absent]),
         5 => json!({"schemaVersion": 2, "mediaType": media_type}).to_string().into(),
         6 => json!({"schemaVersion": 2, "manifests": [child]}).to_string().into(),
         7 => json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [child], "layers": []}).to_string().into(),
+        8 => json!({"schemaVersion": 2, "mediaType": media_type, "manifests": null}).to_string().into(),
+        9 => json!({"schemaVersion": 2, "manifests": null}).to_string().into(),
+        10 => {
+            let children = [json!({"digest": child["digest"], "size": -1, "platform": {"os": null, "architecture": "arm"}})];
+            index_of(media_type, &children)
+        }
         _ => {
             let blob = json!({"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": sha256(&image.layer), "size": image.layer.len()});
             index_of(media_type, &[child, blob])

@@ -109,6 +109,10 @@ pub(super) fn certain() -> Vec<Step> {
         Step::new("GET", "/v2/_catalog?n=1&last=many/r11"),
         Step::new("HEAD", "/"),
         Step::new("GET", "/v2/library/app/blobs/uploads/a=b"),
+        Step::new("GET", "/v2/library/app/blobs/uploads/%2e%2e"),
+        Step::new("GET", "/v2/library/app/manifests/crashed").header("Accept", "*/*"),
+        Step::new("GET", "/v2/absent/tags/list?n=1"),
+        Step::new("GET", "/v2/seed/list/manifests/list").header("Accept", format!("{DOCKER_MANIFEST}, */*")),
     ]
 }
 

@@ -1,8 +1,9 @@
 //! The rows of `docs/differences.md`, each with when it applies.
 
-use super::asked::{NameKind, is_bad_digest, is_bad_tag, name_kind};
+use super::asked::{self, NameKind, is_bad_digest, name_kind};
+use super::bodies;
 use super::exchange::{Difference, Exchange, Field, Route};
-use crate::harness::DOCKER_LIST;
+use crate::harness::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use crate::stock::Version;
 
 /// A difference that is kept.
@@ -28,7 +29,7 @@ const ROWS: &[Row] = &[
     row("rate-limits", BOTH, |_, found| added(found, "ratelimit-limit") || added(found, "ratelimit-remaining")),
     row("headers-everywhere", BOTH, |x, found| {
         (added(found, "docker-distribution-api-version") && is_bare(x))
-            || (added(found, "x-two") && plain(x))
+            || (added(found, "x-two") && (plain(x) || x.theirs.status == 301))
             || (x.path == "/" && found.field == Field::Length)
     }),
     row("charset", TWO, |_, found| {
@@ -44,9 +45,9 @@ const ROWS: &[Row] = &[
             || (is_header(found, "allow") && found.theirs == "GET" && found.ours == "GET, HEAD")
     }),
     row("options", BOTH, |x, found| {
-        is_outcome(found) && x.sent.method == "OPTIONS" && !is_bare(x) && x.ours.status == 200 && x.theirs.status != 200
+        is_outcome(found) && x.sent.method == "OPTIONS" && !is_bare(x) && x.ours.status == 200 && is_refused_before_method(x)
     }),
-    row("method-first", BOTH, |x, found| is_outcome(found) && !is_bare(x) && x.ours.status == 405 && !is_new_upload(x)),
+    row("method-first", BOTH, |x, found| is_outcome(found) && !is_bare(x) && x.ours.status == 405 && is_refused_before_method(x)),
     row("post-on-upload", BOTH, |x, found| is_outcome(found) && is_new_upload(x)),
     row("allow", BOTH, |x, found| {
         is_header(found, "allow")
@@ -72,17 +73,15 @@ const ROWS: &[Row] = &[
         is_outcome(found) && is_usual(x) && x.setting == "htpasswd" && plain(x) && x.theirs.status == 404 && x.ours.status == 401
     }),
     // Names, tags and digests.
-    row("bad-name", BOTH, |x, found| is_outcome(found) && is_known_user(x) && is_unrouted(x) && name_kind(x) == NameKind::Bad),
     row("long-name", BOTH, |x, found| {
-        let is_refused = is_outcome(found) && is_usual(x) && x.ours.status == 400 && !matches!(x.theirs.status, 301 | 405);
+        let is_refused = is_outcome(found) && is_usual(x) && x.ours.status == 404 && !matches!(x.theirs.status, 301 | 405);
         let is_named = found.field == Field::Detail && x.theirs.status == 401;
         name_kind(x) == NameKind::Long && (is_refused || is_named)
     }),
     row("host-in-name", BOTH, |x, found| {
-        let is_refused = is_outcome(found) && is_usual(x) && x.ours.status == 400 && !matches!(x.theirs.status, 301 | 405);
+        let is_refused = is_outcome(found) && is_usual(x) && x.ours.status == 404 && !matches!(x.theirs.status, 301 | 405);
         is_refused && name_kind(x) == NameKind::WithHost
     }),
-    row("bad-tag", BOTH, |x, found| is_outcome(found) && is_known_user(x) && is_unrouted(x) && has_name(x) && is_bad_tag(x)),
     row("bad-digest", BOTH, |x, found| is_outcome(found) && is_known_user(x) && is_unrouted(x) && has_name(x) && is_bad_digest(x)),
     row("bad-digest-500", TWO, |x, found| {
         is_outcome(found)
@@ -100,7 +99,9 @@ const ROWS: &[Row] = &[
     row("sha512", BOTH, |x, found| {
         let is_name =
             ["docker-content-digest", "etag", "location"].iter().any(|name| is_header(found, name)) && found.ours.contains("sha512:");
-        x.sent.target.contains("sha512:") && (is_name || (is_outcome(found) && is_put(x) && found.theirs == "400 DIGEST_INVALID"))
+        let is_pushed = is_put(x) && found.theirs == "400 DIGEST_INVALID";
+        let is_mounted = x.route == Route::Blob && is_read(x) && x.theirs.status == 404 && matches!(x.ours.status, 200 | 206 | 304);
+        x.sent.target.contains("sha512:") && (is_name || (is_outcome(found) && (is_pushed || is_mounted)))
     }),
     row("referrers", BOTH, |x, found| {
         is_outcome(found) && is_known_user(x) && is_usual(x) && x.route == Route::Referrers && has_name(x) && plain(x)
@@ -126,13 +127,34 @@ const ROWS: &[Row] = &[
         is_outcome(found) && x.route == Route::Tags && found.theirs == "200" && found.ours == "404 NAME_UNKNOWN"
     }),
     // Manifests.
-    row("accept", BOTH, |x, found| {
-        let is_refused = is_outcome(found) && matches!(x.theirs.status, 400 | 404) && matches!(x.ours.status, 200 | 304 | 412);
+    row("accept-oci", BOTH, |x, found| {
+        let is_refused = is_outcome(found) && x.theirs.status == 404 && matches!(x.ours.status, 200 | 304 | 412);
+        let media_type = x.ours.header("content-type");
+        let kinds: &[&str] = if x.version == Version::Two { &[OCI_MANIFEST, OCI_INDEX] } else { &[OCI_MANIFEST] };
+        let is_unasked = kinds.iter().any(|kind| !asked::accepts(x, kind) && (x.ours.status != 200 || media_type == *kind));
+        is_read(x) && x.route == Route::Manifest && has_name(x) && is_refused && is_unasked
+    }),
+    row("accept-list", BOTH, |x, found| {
+        // Nothing tells a list from an image in an answer without content, which 2.8.2 refuses both.
+        let is_list = match x.ours.status {
+            200 => matches!(x.theirs.status, 400 | 404) && x.ours.header("content-type") == DOCKER_LIST,
+            304 | 412 => x.theirs.status == 400 && x.version == Version::Three,
+            _ => false,
+        };
+        is_outcome(found) && is_read(x) && x.route == Route::Manifest && is_list && !asked::accepts(x, DOCKER_LIST)
+    }),
+    row("accept-schema2", TWO, |x, found| {
+        let is_refused = is_outcome(found) && x.theirs.status == 400 && matches!(x.ours.status, 200 | 304 | 412);
+        let is_image = x.ours.status != 200 || x.ours.header("content-type") == DOCKER_MANIFEST;
+        is_read(x) && x.route == Route::Manifest && is_refused && is_image && !asked::accepts(x, DOCKER_MANIFEST)
+    }),
+    row("accept-image", BOTH, |x, found| {
         let names = ["content-type", "docker-content-digest", "etag"];
         let is_content = found.field == Field::Body || found.field == Field::Length || names.iter().any(|name| is_header(found, name));
-        let (theirs, ours) = (x.theirs.header("content-type"), x.ours.header("content-type"));
-        let is_list = x.theirs.status == 200 && ours == DOCKER_LIST && theirs != ours && is_content;
-        is_read(x) && x.route == Route::Manifest && has_name(x) && (is_refused || is_list)
+        let is_list = x.theirs.status == 200 && x.ours.status == 200 && x.ours.header("content-type") == DOCKER_LIST;
+        let is_wild = asked::accepts(x, "*/*") || asked::accepts(x, "application/*");
+        let is_asked = (asked::accepts(x, DOCKER_MANIFEST) && is_wild) || asked::accepts(x, OCI_MANIFEST) || asked::accepts(x, OCI_INDEX);
+        is_read(x) && x.route == Route::Manifest && is_list && is_content && is_asked && !asked::accepts(x, DOCKER_LIST)
     }),
     row("if-match", BOTH, |x, found| is_outcome(found) && x.route == Route::Manifest && x.theirs.status == 200 && x.ours.status == 412),
     row("not-modified", BOTH, |x, found| {
@@ -146,23 +168,46 @@ const ROWS: &[Row] = &[
         let is_listed = is_shown && (is_outcome(found) || (x.version == Version::Three && found.field == Field::Body));
         (is_put(x) && added(found, "oci-tag")) || is_listed
     }),
-    row("manifest-type", BOTH, |x, found| is_put(x) && is_outcome(found) && found.theirs == "400 MANIFEST_INVALID" && x.ours.status == 201),
-    row("manifest-checks", BOTH, |x, found| {
-        is_put(x) && is_outcome(found) && found.theirs == "201" && found.ours == "400 MANIFEST_INVALID"
+    row("artifact", BOTH, |x, found| {
+        let is_taken = found.ours == "201" || x.ours.status == 400;
+        is_put(x) && is_outcome(found) && found.theirs == "400 MANIFEST_INVALID" && is_taken && bodies::is_artifact(x)
     }),
+    row("field-twice", BOTH, |x, found| is_taken_by_them(x, found) && bodies::gives_a_field_twice(x)),
+    row("image-and-index", BOTH, |x, found| is_taken_by_them(x, found) && !bodies::gives_a_field_twice(x) && bodies::is_image_and_index(x)),
+    row("no-referrer", BOTH, |x, found| is_taken_by_them(x, found) && bodies::cannot_be_a_referrer(x)),
     row("manifest-order", BOTH, |x, found| {
+        let is_by_digest = found.theirs == "400 DIGEST_INVALID" && !x.sent.target.contains("sha512:");
+        let is_of_references = found.theirs.starts_with("400 ") && found.theirs.ends_with("MANIFEST_BLOB_UNKNOWN");
+        let faults = [
+            bodies::points_nowhere,
+            bodies::is_of_another_schema,
+            bodies::is_image_and_index,
+            bodies::gives_a_field_twice,
+            bodies::cannot_be_a_referrer,
+        ];
+        let is_shape = found.ours == "400 MANIFEST_INVALID" && faults.iter().any(|fault| fault(x));
+        // 2.8.2 looks at the digest of the path last.
+        let is_path_last = x.version == Version::Two && found.ours == "400 DIGEST_INVALID" && is_bad_digest(x) && x.theirs.status == 400;
+        is_put(x) && is_outcome(found) && has_name(x) && ((is_shape && (is_by_digest || is_of_references)) || is_path_last)
+    }),
+    row("manifest-500", BOTH, |x, found| {
         is_put(x)
             && is_outcome(found)
-            && has_name(x)
-            && x.theirs.status == 400
-            && x.ours.status == 400
-            && !x.sent.target.contains("sha512:")
+            && x.theirs.status == 500
+            && found.ours == "400 MANIFEST_INVALID"
+            && (bodies::is_of_another_schema(x) || bodies::points_nowhere(x))
     }),
-    row("manifest-500", BOTH, |x, found| is_put(x) && is_outcome(found) && x.theirs.status == 500 && found.ours == "400 MANIFEST_INVALID"),
     row("elsewhere", BOTH, |x, found| {
-        is_put(x) && is_outcome(found) && x.ours.status == 201 && (x.theirs.status == 500 || found.theirs == "400 MANIFEST_BLOB_UNKNOWN")
+        let is_refused = x.theirs.status == 500 || found.theirs.starts_with("400 MANIFEST_BLOB_UNKNOWN");
+        let is_elsewhere = bodies::points_elsewhere(x) || (found.theirs.contains(" UNKNOWN") && bodies::has_urls(x));
+        let is_taken = x.ours.status == 201 || found.ours.starts_with("400 MANIFEST_BLOB_UNKNOWN");
+        is_put(x) && is_outcome(found) && is_taken && is_refused && is_elsewhere
     }),
-    row("urls", TWO, |x, found| is_put(x) && is_outcome(found) && found.theirs == "201" && found.ours == "400 MANIFEST_BLOB_UNKNOWN"),
+    row("urls", TWO, |x, found| {
+        let is_refused = found.ours.starts_with("400 MANIFEST_BLOB_UNKNOWN");
+        let is_less = matches!(found.theirs.as_str(), "201" | "400 MANIFEST_BLOB_UNKNOWN");
+        is_put(x) && is_outcome(found) && is_less && is_refused && bodies::has_urls(x) && !bodies::points_elsewhere(x)
+    }),
     row("too-large", BOTH, |_, found| found.theirs == "400 MANIFEST_INVALID" && found.ours == "413 MANIFEST_INVALID"),
     row("manifest-detail", THREE, |x, found| {
         is_put(x) && x.ours.status == 400 && (found.field == Field::Detail || found.field == Field::Message)
@@ -207,6 +252,7 @@ const ROWS: &[Row] = &[
     row("empty-link", BOTH, |x, found| {
         (is_outcome(found)
             && is_read(x)
+            && has_name(x)
             && matches!(x.route, Route::Blob | Route::Manifest)
             && x.theirs.status == 500
             && x.ours.status == 404)
@@ -226,6 +272,10 @@ const ROWS: &[Row] = &[
     row("ended-upload", BOTH, |x, found| {
         let went_on = matches!(x.theirs.status, 201 | 202 | 204 | 416) || found.theirs == "400 DIGEST_INVALID";
         is_outcome(found) && x.route == Route::Upload && went_on && found.ours == "404 BLOB_UPLOAD_UNKNOWN"
+    }),
+    row("refused-end", THREE, |x, found| {
+        let is_further = bodies::offset(&x.theirs) > bodies::offset(&x.ours);
+        x.route == Route::Upload && is_read(x) && (is_header(found, "range") || is_header(found, "location")) && is_further
     }),
     row("upload-id", THREE, |x, found| {
         is_outcome(found) && is_usual(x) && has_name(x) && x.route == Route::Upload && x.theirs.status == 500 && x.ours.status == 404
@@ -250,8 +300,18 @@ const ROWS: &[Row] = &[
         x.route == Route::Upload && found.field == Field::Detail && is_known.iter().any(|text| found.theirs.starts_with(text))
     }),
     row("details", TWO, |x, found| {
-        let is_deleted_blob = x.sent.method == "DELETE" && x.route == Route::Blob && found.theirs == "null";
-        found.field == Field::Detail && !is_deleted_blob && found.theirs.starts_with(['{', '0', 'n'])
+        let shapes: &[&str] = match (x.route, x.sent.method.as_str(), x.theirs.status) {
+            (Route::Manifest, "GET", 404) => &["{\"Name\":", "{\"Tag\":"],
+            (Route::Manifest, "PUT", 400) => &["{\"Field\":", "{\"Offset\":", "{}", "null"],
+            (Route::Manifest, "DELETE", 404) => &["{\"Name\":"],
+            (Route::Manifest, "DELETE", 400) => &["null"],
+            (Route::Blob, _, 400) => &["{}"],
+            (Route::Upload, "PUT", 400) => &["{\"Digest\":", "{}"],
+            (Route::Upload, _, 404) => &["{}", "null", "0"],
+            (Route::Upload, "PATCH", 416) => &["0", "null"],
+            _ => &[],
+        };
+        found.field == Field::Detail && shapes.iter().any(|shape| found.theirs.starts_with(shape))
     }),
 ];
 
@@ -298,6 +358,11 @@ fn is_read(x: &Exchange) -> bool {
     matches!(x.sent.method.as_str(), "GET" | "HEAD")
 }
 
+/// A push that they take, and that is no manifest to us.
+fn is_taken_by_them(x: &Exchange, found: &Difference) -> bool {
+    is_put(x) && is_outcome(found) && found.theirs == "201" && found.ours == "400 MANIFEST_INVALID"
+}
+
 fn is_put(x: &Exchange) -> bool {
     x.sent.method == "PUT" && x.route == Route::Manifest
 }
@@ -305,6 +370,19 @@ fn is_put(x: &Exchange) -> bool {
 /// A POST to an upload, by which stock registries begin another one.
 fn is_new_upload(x: &Exchange) -> bool {
     x.sent.method == "POST" && x.route == Route::Upload && x.theirs.status == 202
+}
+
+/// Whether they refuse what the request is about, or lead elsewhere, without a look at the method.
+fn is_refused_before_method(x: &Exchange) -> bool {
+    let is_path = is_bad_digest(x) || name_kind(x) != NameKind::Good;
+    match x.theirs.status {
+        301 => x.path == "/v2" || x.path.contains("%2e%2e") || x.path.ends_with("/blobs/uploads"),
+        401 => x.setting == "htpasswd",
+        400 => is_path,
+        404 => is_path || plain(x) || matches!(x.route, Route::Upload | Route::Uploads),
+        500 => is_path || x.route == Route::Upload,
+        _ => false,
+    }
 }
 
 /// Whether the method is one that the route knows to us.

@@ -6,23 +6,23 @@ use super::dice::Dice;
 use super::images;
 use super::reads;
 use super::seed::Known;
-use super::step::{State, Step};
+use super::step::{Act, State, Step};
 use super::wire::Body;
 use crate::harness::{encode, sha256, sha512};
 
 /// The sequence of a number.
-pub(super) fn scene(dice: &mut Dice, known: &Known, number: usize) -> Vec<Step> {
+pub(super) fn scene(dice: &mut Dice, known: &Known, number: usize) -> Vec<Act> {
     let repository = format!("scene/r{number}");
     match number % 6 {
         0 | 1 => upload(dice, &repository),
         2 | 3 => images::manifests(dice, &repository),
-        4 => mount(dice, known, &repository),
+        4 => vec![Act::new(mount(dice, known, &repository), &[])],
         _ => deletes(dice, &repository),
     }
 }
 
 /// Begins an upload.
-fn begin(repository: &str, slot: usize, query: &str) -> Step {
+pub(super) fn begin(repository: &str, slot: usize, query: &str) -> Step {
     Step::new("POST", format!("/v2/{repository}/blobs/uploads/{query}")).begins(slot)
 }
 
@@ -43,16 +43,16 @@ fn wrapped(dice: &mut Dice, bytes: &Bytes) -> Body {
 }
 
 /// One upload, from one of its beginnings to one of its ends, and what is asked after it.
-fn upload(dice: &mut Dice, repository: &str) -> Vec<Step> {
+fn upload(dice: &mut Dice, repository: &str) -> Vec<Act> {
     let query = dice.pick(&["", "", "", "", "", "", "?x=y", "?digest-algorithm=sha512", "?digest-algorithm=md5"]);
     let mut steps = vec![begin(repository, 0, query), begin(repository, 1, "")];
     let mut content = Vec::new();
     for _ in 0..1 + dice.below(5) {
         steps.push(middle(dice, repository, &mut content));
     }
-    let end = end(dice, repository, &content);
-    let named = end.1;
-    steps.push(end.0);
+    let mut acts = Act::each(steps, &[begin(repository, 0, ""), begin(repository, 1, "")]);
+    let (end, named, bytes) = end(dice, repository, &content);
+    let mut steps = vec![end];
     for _ in 0..2 + dice.below(3) {
         steps.push(match dice.below(8) {
             0 => Step::new("GET", format!("/v2/{repository}/blobs/{named}")),
@@ -65,7 +65,10 @@ fn upload(dice: &mut Dice, repository: &str) -> Vec<Step> {
             _ => Step::new("GET", format!("/v2/{repository}/tags/list")),
         });
     }
-    steps
+    // What is asked after the end is asked of the blob, and of another upload.
+    let put = Step::upload("PUT", 0, State::Given, format!("digest={named}")).body(Body::Sized(bytes));
+    acts.extend(Act::each(steps, &[begin(repository, 0, ""), put, begin(repository, 0, "")]));
+    acts
 }
 
 fn middle(dice: &mut Dice, repository: &str, content: &mut Vec<u8>) -> Step {
@@ -106,15 +109,15 @@ fn middle(dice: &mut Dice, repository: &str, content: &mut Vec<u8>) -> Step {
     }
 }
 
-/// The end of an upload, and the digest that it names.
-fn end(dice: &mut Dice, repository: &str, content: &[u8]) -> (Step, String) {
+/// The end of an upload, the digest that it names, and the bytes of that digest.
+fn end(dice: &mut Dice, repository: &str, content: &[u8]) -> (Step, String, Bytes) {
     let last = piece(dice);
-    let whole = [content, &last].concat();
+    let whole = Bytes::from([content, &last].concat());
     let digest = sha256(&whole);
     let put = |digest: &str| Step::upload("PUT", 0, State::Given, format!("digest={digest}"));
     let all = put(&digest).body(Body::Sized(last.clone()));
     let step = match dice.below(20) {
-        0..4 => return (put(&sha256(content)), sha256(content)),
+        0..4 => return (put(&sha256(content)), sha256(content), content.to_vec().into()),
         4..7 => all,
         7 => put(&digest).body(Body::Chunked(last)),
         8 => all.header("Content-Range", format!("{}-{}", content.len(), whole.len().max(1) - 1)),
@@ -122,14 +125,14 @@ fn end(dice: &mut Dice, repository: &str, content: &[u8]) -> (Step, String) {
         10 => put(&sha256(b"something else")).body(Body::Sized(last)),
         11 => Step::upload("PUT", 0, State::Given, "").body(Body::Sized(last)),
         12 => put(&reads::digest(dice)).body(Body::Sized(last)),
-        13 => return (put(&sha512(&whole)).body(Body::Sized(last)), sha512(&whole)),
+        13 => return (put(&sha512(&whole)).body(Body::Sized(last)), sha512(&whole), whole),
         14 => put(&encode(&digest)).body(Body::Sized(last)),
         15 | 16 => Step::upload("DELETE", 0, State::Given, ""),
         17 => Step::upload("DELETE", 0, State::Missing, ""),
         18 => Step::upload("PUT", 0, State::In(format!("{repository}/other")), format!("digest={digest}")).body(Body::Sized(last)),
         _ => all.header("Content-Type", "text/plain"),
     };
-    (step, digest)
+    (step, digest, whole)
 }
 
 fn mount(dice: &mut Dice, known: &Known, repository: &str) -> Vec<Step> {
@@ -158,8 +161,9 @@ fn mount(dice: &mut Dice, known: &Known, repository: &str) -> Vec<Step> {
     steps
 }
 
-fn deletes(dice: &mut Dice, repository: &str) -> Vec<Step> {
-    let (mut steps, image) = images::pushed(dice, repository);
+fn deletes(dice: &mut Dice, repository: &str) -> Vec<Act> {
+    let (pushes, image) = images::pushed(dice, repository);
+    let mut steps = Vec::new();
     let digests = [sha256(&image.config), sha256(&image.layer), image.digest.clone(), reads::digest(dice)];
     for _ in 0..3 + dice.below(6) {
         let digest = &digests[dice.below(4)];
@@ -172,5 +176,7 @@ fn deletes(dice: &mut Dice, repository: &str) -> Vec<Step> {
             _ => Step::new("GET", format!("/v2/{repository}/tags/list")),
         });
     }
-    steps
+    let mut acts = Act::each(steps, &pushes);
+    acts.insert(0, Act::new(pushes, &[]));
+    acts
 }

@@ -34,7 +34,6 @@ impl Setting {
         if self.login == Login::Unasked {
             return step;
         }
-        let basic = |user: &str, password: &str| format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
         let value = match dice.below(24) {
             0 => return step,
             1 => basic(ALICE.0, "wrong"),
@@ -44,6 +43,15 @@ impl Setting {
         };
         step.header("Authorization", value)
     }
+
+    /// A request of one who may.
+    pub(super) fn signed_in(&self, step: Step) -> Step {
+        if self.login == Login::Unasked { step } else { step.header("Authorization", basic(ALICE.0, ALICE.1)) }
+    }
+}
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 /// All of them.

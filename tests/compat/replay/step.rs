@@ -16,6 +16,13 @@ pub(super) struct Step {
     pub(super) slot: Option<Slot>,
 }
 
+/// Requests that go together, and what makes the stores equal again when the answers to one of them have parted them. Without that
+/// the sequence ends there.
+pub(super) struct Act {
+    pub(super) steps: Vec<Step>,
+    pub(super) mend: Vec<Step>,
+}
+
 /// Where a request goes.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
@@ -40,6 +47,17 @@ pub(super) enum State {
     Of(Slot),
     /// What the last answer gave out, in another repository.
     In(String),
+}
+
+impl Act {
+    pub(super) fn new(steps: Vec<Step>, mend: &[Step]) -> Self {
+        Self { steps, mend: mend.to_vec() }
+    }
+
+    /// Each request for itself.
+    pub(super) fn each(steps: Vec<Step>, mend: &[Step]) -> Vec<Self> {
+        steps.into_iter().map(|step| Self::new(vec![step], mend)).collect()
+    }
 }
 
 impl Step {

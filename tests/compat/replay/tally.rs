@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::exchange::Exchange;
+use super::exchange::{Difference, Exchange};
 use super::rows;
 use crate::stock::Version;
 
@@ -15,28 +15,34 @@ const SHOWN: usize = 40;
 pub(super) struct Tally {
     pub(super) requests: usize,
     hit: BTreeMap<&'static str, usize>,
+    /// What each row covered, and how often. `REPLAY_SHOW` prints it.
+    covered: BTreeMap<String, usize>,
+    /// The requests of the sequence so far, and the outcomes.
+    sequence: Vec<String>,
     /// What no row covers, or several do, with an example and how often.
     unmapped: BTreeMap<String, (usize, String)>,
 }
 
 impl Tally {
+    /// Forgets what was sent before.
+    pub(super) fn begin_sequence(&mut self) {
+        self.sequence.clear();
+    }
+
     pub(super) fn add(&mut self, exchange: Exchange) {
         self.requests += 1;
+        let (theirs, ours) = exchange.outcomes();
+        self.sequence.push(format!("{} {}: {theirs} | {ours}", exchange.sent.method, exchange.sent.target));
         for difference in exchange.differences() {
             let covering = rows::covering(&exchange, &difference);
+            let kind = kind(&exchange, &difference);
             if let [id] = covering.as_slice() {
                 *self.hit.entry(id).or_default() += 1;
+                *self.covered.entry(format!("{id}: {kind}")).or_default() += 1;
                 continue;
             }
-            let kind = format!(
-                "{:?} {:?}: {} | {} (rows {covering:?}) {}",
-                exchange.route,
-                difference.field,
-                difference.theirs,
-                difference.ours,
-                if exchange.sent.method == "HEAD" { "HEAD" } else { "" }
-            );
-            let entry = self.unmapped.entry(kind).or_insert_with(|| (0, exchange.to_string()));
+            let example = || (0, format!("{}\n  {exchange}", self.sequence.join("\n  ")));
+            let entry = self.unmapped.entry(format!("{kind} (rows {covering:?})")).or_insert_with(example);
             entry.0 += 1;
         }
     }
@@ -56,8 +62,16 @@ impl Tally {
     }
 }
 
+/// What differs, without where.
+fn kind(exchange: &Exchange, difference: &Difference) -> String {
+    let Difference { field, theirs, ours } = difference;
+    format!("{:?} {:?} {field:?}: {theirs} | {ours}", exchange.sent.method, exchange.route)
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} requests; rows hit: {:?}", self.requests, self.hit)
+        write!(f, "{} requests; rows hit: {:?}", self.requests, self.hit)?;
+        let covered = self.covered.iter().filter(|_| std::env::var_os("REPLAY_SHOW").is_some());
+        covered.into_iter().try_for_each(|(kind, count)| write!(f, "\n{count} x {kind}"))
     }
 }
