@@ -19,6 +19,7 @@ mod settings;
 mod side;
 mod step;
 mod tally;
+mod traits;
 mod wire;
 
 use tempfile::TempDir;

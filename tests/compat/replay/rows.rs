@@ -3,6 +3,10 @@
 use super::asked::{self, NameKind, is_bad_digest, name_kind};
 use super::bodies;
 use super::exchange::{Difference, Exchange, Field, Route};
+use super::traits::{
+    added, has_name, is_bare, is_body_or_type, is_content, is_crashed, is_header, is_known_user, is_new_upload, is_outcome, is_put,
+    is_range, is_read, is_refused_before_method, is_taken_by_them, is_unrouted, is_usual, plain, removed,
+};
 use crate::harness::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use crate::stock::Version;
 
@@ -314,100 +318,6 @@ const ROWS: &[Row] = &[
         found.field == Field::Detail && shapes.iter().any(|shape| found.theirs.starts_with(shape))
     }),
 ];
-
-fn is_header(found: &Difference, name: &str) -> bool {
-    found.field == Field::Header(name.to_owned())
-}
-
-/// Ours alone has it.
-fn added(found: &Difference, name: &str) -> bool {
-    is_header(found, name) && found.theirs.is_empty()
-}
-
-/// Theirs alone has it.
-fn removed(found: &Difference, name: &str) -> bool {
-    is_header(found, name) && found.ours.is_empty()
-}
-
-fn is_outcome(found: &Difference) -> bool {
-    found.field == Field::Outcome
-}
-
-fn is_body_or_type(found: &Difference) -> bool {
-    found.field == Field::Body || is_header(found, "content-type")
-}
-
-fn is_content(found: &Difference) -> bool {
-    is_body_or_type(found) || is_header(found, "allow") || is_header(found, "cache-control")
-}
-
-fn is_crashed(found: &Difference) -> bool {
-    found.field == Field::Body && found.theirs.contains("\"crashed\"")
-}
-
-fn is_range(x: &Exchange, found: &Difference) -> bool {
-    is_outcome(found) && x.route == Route::Blob && x.sent.headers.iter().any(|(name, _)| name == "Range")
-}
-
-/// `/` and `/v2/`, which answer whatever the method is.
-fn is_bare(x: &Exchange) -> bool {
-    x.path == "/" || x.path == "/v2/"
-}
-
-fn is_read(x: &Exchange) -> bool {
-    matches!(x.sent.method.as_str(), "GET" | "HEAD")
-}
-
-/// A push that they take, and that is no manifest to us.
-fn is_taken_by_them(x: &Exchange, found: &Difference) -> bool {
-    is_put(x) && is_outcome(found) && found.theirs == "201" && found.ours == "400 MANIFEST_INVALID"
-}
-
-fn is_put(x: &Exchange) -> bool {
-    x.sent.method == "PUT" && x.route == Route::Manifest
-}
-
-/// A POST to an upload, by which stock registries begin another one.
-fn is_new_upload(x: &Exchange) -> bool {
-    x.sent.method == "POST" && x.route == Route::Upload && x.theirs.status == 202
-}
-
-/// Whether they refuse what the request is about, or lead elsewhere, without a look at the method.
-fn is_refused_before_method(x: &Exchange) -> bool {
-    let is_path = is_bad_digest(x) || name_kind(x) != NameKind::Good;
-    match x.theirs.status {
-        301 => x.path == "/v2" || x.path.contains("%2e%2e") || x.path.ends_with("/blobs/uploads"),
-        401 => x.setting == "htpasswd",
-        400 => is_path,
-        404 => is_path || plain(x) || matches!(x.route, Route::Upload | Route::Uploads),
-        500 => is_path || x.route == Route::Upload,
-        _ => false,
-    }
-}
-
-/// Whether the method is one that the route knows to us.
-fn is_usual(x: &Exchange) -> bool {
-    x.sent.method != "OPTIONS" && x.ours.status != 405
-}
-
-/// Whether their answer is the plain text of no route.
-fn plain(x: &Exchange) -> bool {
-    x.theirs.header("content-type").starts_with("text/plain")
-}
-
-/// Whether their router knows no such path, or leads elsewhere.
-fn is_unrouted(x: &Exchange) -> bool {
-    is_usual(x) && x.theirs.status == 404 && plain(x) && x.ours.status == 400
-}
-
-/// Whether we did not ask for credentials first.
-fn is_known_user(x: &Exchange) -> bool {
-    x.ours.status != 401
-}
-
-fn has_name(x: &Exchange) -> bool {
-    name_kind(x) == NameKind::Good
-}
 
 /// The ids of the rows that cover a difference.
 pub(super) fn covering(exchange: &Exchange, found: &Difference) -> Vec<&'static str> {
