@@ -328,7 +328,14 @@ mod tests {
         std::fs::write(&path, made.cert.pem()).unwrap();
         std::fs::write(&key_path, made.signing_key.serialize_pem()).unwrap();
         let client = ClientOptions { authorities: vec![path.clone()], level: ClientAuth::VerifyIfGiven, user: Some(UserField::Dns) };
-        let options = tls::Options { certificate: path, key: key_path, minimum: MinimumVersion::Tls12, client: Some(client), acme: None };
+        let options = tls::Options {
+            certificate: path,
+            key: key_path,
+            minimum: MinimumVersion::Tls12,
+            suites: None,
+            client: Some(client),
+            acme: None,
+        };
         let certificate = Certificate::open(options).await.unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).unwrap();

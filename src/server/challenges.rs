@@ -93,7 +93,8 @@ mod tests {
             authority: None,
         };
         let file = acme.certificate();
-        let options = Options { certificate: file.clone(), key: file, minimum: MinimumVersion::Tls12, client: None, acme: Some(acme) };
+        let options =
+            Options { certificate: file.clone(), key: file, minimum: MinimumVersion::Tls12, suites: None, client: None, acme: Some(acme) };
         Challenges::new(Arc::new(Certificate::open(options).await.unwrap()), host, port)
     }
 

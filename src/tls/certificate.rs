@@ -160,7 +160,11 @@ pub(super) fn serve(
         MinimumVersion::Tls13 => &[&version::TLS13],
     };
     let mismatch = |source| Error::Mismatch { certificate: options.certificate.clone(), key: options.key.clone(), source };
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut provider = aws_lc_rs::default_provider();
+    if let Some(suites) = &options.suites {
+        suites.restrict(&mut provider);
+    }
+    let provider = Arc::new(provider);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_protocol_versions(versions).map_err(mismatch)?;
     let builder = match &options.client {
@@ -204,7 +208,7 @@ mod tests {
 
     fn options(directory: &Path) -> Options {
         let (certificate, key) = (directory.join("a.crt"), directory.join("a.key"));
-        Options { certificate, key, minimum: MinimumVersion::Tls12, client: None, acme: None }
+        Options { certificate, key, minimum: MinimumVersion::Tls12, suites: None, client: None, acme: None }
     }
 
     #[tokio::test]
@@ -318,7 +322,7 @@ mod tests {
             authority: None,
         };
         let file = acme.certificate();
-        Options { certificate: file.clone(), key: file, minimum: MinimumVersion::Tls12, client: None, acme: Some(acme) }
+        Options { certificate: file.clone(), key: file, minimum: MinimumVersion::Tls12, suites: None, client: None, acme: Some(acme) }
     }
 
     #[tokio::test]

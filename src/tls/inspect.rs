@@ -147,7 +147,7 @@ mod tests {
         let (certificate, key_path) = (directory.join("a.crt"), directory.join("a.key"));
         std::fs::write(&certificate, params.self_signed(&key).unwrap().pem()).unwrap();
         std::fs::write(&key_path, key.serialize_pem()).unwrap();
-        Options { certificate, key: key_path, minimum: MinimumVersion::Tls12, client: None, acme: None }
+        Options { certificate, key: key_path, minimum: MinimumVersion::Tls12, suites: None, client: None, acme: None }
     }
 
     fn on(year: i32, month: u8, day: u8) -> SystemTime {

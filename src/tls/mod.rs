@@ -8,6 +8,7 @@ mod certificate;
 mod client;
 mod inspect;
 mod leaf;
+mod suites;
 mod user;
 
 use std::io;
@@ -18,6 +19,7 @@ use rustls::server::VerifierBuilderError;
 pub use certificate::{Certificate, Reload};
 pub use client::{ClientAuth, ClientOptions};
 pub use inspect::{Finding, Weight};
+pub use suites::{SuiteName, Suites};
 pub use user::UserField;
 
 /// `http.tls`.
@@ -29,6 +31,8 @@ pub struct Options {
     pub key: PathBuf,
     /// The lowest version spoken.
     pub minimum: MinimumVersion,
+    /// The suites of TLS 1.2 that may be used; `None`: all.
+    pub suites: Option<Suites>,
     /// Which certificates clients show; `None`: they are not asked for one.
     pub client: Option<ClientOptions>,
     /// Who fills the two files, and renews what is in them; `None`: somebody else.

@@ -1,7 +1,7 @@
 //! TLS: versions, and certificates that change while the server runs.
 
 use rustls::pki_types::CertificateDer;
-use rustls::{ProtocolVersion, SupportedProtocolVersion, version};
+use rustls::{CipherSuite, ProtocolVersion, SupportedProtocolVersion, version};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -36,6 +36,23 @@ async fn with_a_higher_minimum_tls_1_2_is_refused() {
     let registry = Setup::open().set("http.tls.minimumtls", "tls1.3").start().await;
     assert!(connect(&registry, &[&version::TLS12]).await.is_err());
     ping(&mut connect(&registry, &[&version::TLS13]).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn tls_1_2_uses_the_suites_that_are_chosen_and_tls_1_3_its_own() {
+    let chosen = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256";
+    // The last two leave none that fits the key, or none at all.
+    for (names, suite) in [
+        (vec![chosen, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"], Some(CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256)),
+        (vec!["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"], None),
+        (vec!["TLS_AES_128_GCM_SHA256"], None),
+    ] {
+        let registry = Setup::open().set("http.tls.ciphersuites", names).start().await;
+        let used = connect(&registry, &[&version::TLS12]).await.ok();
+        let used = used.map(|stream| stream.get_ref().1.negotiated_cipher_suite().unwrap().suite());
+        assert_eq!(used, suite);
+        ping(&mut connect(&registry, &[&version::TLS13]).await.unwrap()).await;
+    }
 }
 
 #[tokio::test]

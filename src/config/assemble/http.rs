@@ -136,14 +136,15 @@ impl Rules<'_> {
 
     pub(super) fn tls(&mut self, listen: &Listen, state: &Path) -> Option<tls::Options> {
         let minimum = self.minimum_tls();
+        let suites = self.cipher_suites(minimum);
         let client = self.client_certificates();
         if let Some(acme) = self.letsencrypt(listen, state, client.as_ref()) {
             let file = acme.certificate();
-            return Some(tls::Options { certificate: file.clone(), key: file, minimum, client, acme: Some(acme) });
+            return Some(tls::Options { certificate: file.clone(), key: file, minimum, suites, client, acme: Some(acme) });
         }
         match (self.settings.text("http.tls.certificate"), self.settings.text("http.tls.key")) {
             (Some(certificate), Some(key)) => {
-                Some(tls::Options { certificate: certificate.into(), key: key.into(), minimum, client, acme: None })
+                Some(tls::Options { certificate: certificate.into(), key: key.into(), minimum, suites, client, acme: None })
             }
             (Some(_), None) => {
                 self.problem("http.tls.key", "missing beside http.tls.certificate; name the PEM file of its private key");

@@ -11,6 +11,7 @@ mod notifications;
 mod observing;
 mod oidc;
 mod storage;
+mod suites;
 mod validation;
 
 use std::collections::BTreeMap;

@@ -85,7 +85,7 @@ const TLS: &[Key] = &[
     Key::honoured("clientcas", Texts),
     Key::honoured("clientauth", Text),
     Key::honoured("minimumtls", Text),
-    Key::missing("ciphersuites", Texts, "suites are not chosen; only those with forward secrecy and authenticated encryption are offered"),
+    Key::honoured("ciphersuites", Texts),
     Key::honoured("letsencrypt", Section(LETSENCRYPT)),
 ];
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::auth;
 use crate::config::{default_path, load};
 use crate::registry::PurgeEffect;
-use crate::tls::MinimumVersion;
+use crate::tls::{self, MinimumVersion};
 
 #[test]
 fn values_are_read_as_yaml_1_1_does() {
@@ -253,6 +253,24 @@ fn foreign_tokens_need_an_issuer_and_a_key() {
 fn the_lowest_version_of_tls_can_be_raised() {
     let text = "version: 0.1\nstorage: filesystem\nhttp: {tls: {certificate: /c, key: /k, minimumtls: tls1.3}}\n";
     assert_eq!(config(text).tls.unwrap().minimum, MinimumVersion::Tls13);
+}
+
+#[test]
+fn the_suites_of_tls_1_2_can_be_chosen() {
+    const RSA: &str = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+    let with =
+        |list: &str| format!("version: 0.1\nstorage: filesystem\nhttp: {{tls: {{certificate: /c, key: /k, ciphersuites: {list}}}}}\n");
+    let suites = |list: &str| config(&with(list)).tls.unwrap().suites;
+    assert_eq!((suites("[]"), suites(RSA)), (None, Some(tls::Suites::named(&[RSA.to_owned()]))));
+    assert_eq!(suites("[TLS_AES_128_GCM_SHA256]"), Some(tls::Suites::default()), "only those of TLS 1.3 are left");
+    let weak = notices(&with(&format!("[{RSA}, TLS_RSA_WITH_AES_128_CBC_SHA]")));
+    assert!(weak.contains("authenticated encryption: TLS_RSA_WITH_AES_128_CBC_SHA; remove") && weak.lines().count() == 1, "{weak}");
+    let none = refusal(&with("[TLS_RSA_WITH_AES_128_CBC_SHA]"), &[]);
+    assert!(none.contains("http.tls.ciphersuites: none of these is spoken"), "{none}");
+    let unknown = refusal(&with(&format!("[{RSA}, TLS_RSA_WITH_RC4_128_SHA]")), &[]);
+    assert!(unknown.contains("http.tls.ciphersuites: unknown: TLS_RSA_WITH_RC4_128_SHA; write"), "{unknown}");
+    let moot = notices(&with(RSA).replace("{certificate", "{minimumtls: tls1.3, certificate"));
+    assert!(moot.contains("http.tls.ciphersuites: has no effect with `minimumtls: tls1.3`"), "{moot}");
 }
 
 #[test]

@@ -8,10 +8,14 @@ use super::{Row, row};
 const EARLIER: &str = "a defect of the rule: here it works";
 const SAID: &str = "what has no effect here is said";
 const LATER: &str = "it is not there yet, and to start without it would be wrong";
+const WEAK: &str = "suites without authenticated encryption are not spoken";
 const CHECKED: &str = "what cannot be meant is refused at the start, not when it is used";
 
 pub(super) fn rows() -> Vec<Row> {
-    [listeners(), logs(), auth(), storage(), buckets(), other_sections(), rule(), defects()].into_iter().flatten().collect()
+    [listeners(), suites_and_steps(), logs(), auth(), storage(), buckets(), other_sections(), rule(), defects()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn listeners() -> Vec<Row> {
@@ -54,6 +58,26 @@ fn listeners() -> Vec<Row> {
         row(&[("HTTP_DRAINTIMEOUT", "1m30s")]).shows("http.draintimeout", "1m30s"),
         row(&[("HTTP_H2C_ENABLED", "true")]).says("http.h2c.enabled: only HTTP/1.1 is spoken"),
         row(&[("HTTP_HTTP2_DISABLED", "true")]).shows("http.http2.disabled", true),
+    ]
+}
+
+/// Suites of TLS 1.2, and steps that blobs are sent away by.
+fn suites_and_steps() -> Vec<Row> {
+    const LIST: &str = "HTTP_TLS_CIPHERSUITES";
+    let files = [("HTTP_TLS_CERTIFICATE", "DIR/tls.crt"), ("HTTP_TLS_KEY", "DIR/tls.key")];
+    let with = |list: &'static str| row(&[files[0], files[1], (LIST, list)]);
+    vec![
+        with("[TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]")
+            .shows("http.tls.ciphersuites", json!(["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"])),
+        with("[TLS_RSA_WITH_RC4_128_SHA]")
+            .theirs(Refuses("unknown TLS cipher suite"))
+            .refuses("http.tls.ciphersuites: unknown: TLS_RSA_WITH_RC4"),
+        with("[TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]").refuses("none of these is spoken").because(WEAK),
+        row(&[("MIDDLEWARE_STORAGE", "[{name: redirect, options: {baseurl: 'https://files.example.com'}}]")])
+            .shows("middleware.storage.0.options.baseurl", "https://files.example.com"),
+        row(&[("MIDDLEWARE_STORAGE", "[{name: none}]")])
+            .theirs(Panics("no storage middleware registered with name: none"))
+            .refuses("`none` is no step of storage"),
     ]
 }
 
