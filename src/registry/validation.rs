@@ -4,7 +4,7 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 use url::Url;
 
 use super::Error;
-use crate::oci::media_type::{DOCKER_IMAGE_CONFIG, DOCKER_PLUGIN_CONFIG, OCI_IMAGE_CONFIG};
+use crate::oci::media_type::{DOCKER_IMAGE_CONFIG, DOCKER_MANIFEST, DOCKER_PLUGIN_CONFIG, OCI_IMAGE_CONFIG};
 use crate::oci::{Descriptor, Digest, Manifest, Platform};
 
 /// `validation` and `policy.repository`.
@@ -89,10 +89,13 @@ pub struct RefusedUrl {
 }
 
 impl Validation {
-    /// Checks the class of a manifest and the addresses of its layers.
+    /// Checks the class of a manifest and the addresses of its layers. As in a stock registry, in an image of Docker's an address
+    /// counts for a foreign layer only, in one of OCI for every layer of its types.
     pub(super) fn check(&self, manifest: &Manifest) -> Result<(), Error> {
         self.check_class(manifest)?;
-        let layers = manifest.blobs().filter(|blob| blob.media_type.is_layer());
+        let layers = manifest.blobs().filter(|blob| {
+            is_foreign(manifest, blob) || !is_docker(manifest) && blob.media_type.as_str().starts_with("application/vnd.oci.image.layer.")
+        });
         let urls = layers.flat_map(|layer| layer.urls.iter().flatten().map(move |url| (layer, url)));
         let refused = urls.filter(|(_, url)| !self.urls.allow(url));
         let refused: Vec<_> = refused.map(|(layer, url)| RefusedUrl { layer: layer.digest.clone(), url: url.clone() }).collect();
@@ -101,7 +104,7 @@ impl Validation {
 
     /// The blobs that must be here: all but layers that must not be handed on and have an address.
     pub(super) fn needed_blobs<'m>(&self, manifest: &'m Manifest) -> impl Iterator<Item = &'m Descriptor> {
-        let lies_elsewhere = |blob: &Descriptor| blob.media_type.is_nondistributable() && blob.urls.iter().flatten().next().is_some();
+        let lies_elsewhere = |blob: &Descriptor| is_foreign(manifest, blob) && blob.urls.iter().flatten().next().is_some();
         manifest.blobs().filter(move |blob| !lies_elsewhere(blob))
     }
 
@@ -121,6 +124,15 @@ impl Validation {
         let is_allowed = class.is_some_and(|class| classes.iter().any(|allowed| allowed == class));
         if is_allowed { Ok(()) } else { Err(Error::ClassRefused(config.cloned())) }
     }
+}
+
+/// Whether a layer is of a type that need not be handed on: in an image of Docker's its type, in one of OCI that one's.
+fn is_foreign(manifest: &Manifest, layer: &Descriptor) -> bool {
+    layer.media_type.is_nondistributable() && layer.media_type.as_str().contains(".foreign.") == is_docker(manifest)
+}
+
+fn is_docker(manifest: &Manifest) -> bool {
+    manifest.media_type().as_str() == DOCKER_MANIFEST
 }
 
 impl LayerUrls {

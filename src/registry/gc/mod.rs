@@ -1,10 +1,10 @@
 //! Garbage collection: finding what nothing refers to, and removing it.
 //!
-//! Works in two steps on a store that nobody writes to meanwhile. [`Registry::survey`] reads every repository, marks what must stay and
-//! changes nothing; [`Registry::sweep`] removes what the survey found, and nothing else, so that a dry run tells exactly what a run
+//! Works in two steps on a store that nobody writes to meanwhile. `Registry::survey` reads every repository, marks what must stay and
+//! changes nothing; `Registry::sweep` removes what the survey found, and nothing else, so that a dry run tells exactly what a run
 //! would do. What must stay: the manifests of each repository (with [`Untagged::Delete`] those that a tag points to), the manifests
 //! and blobs that these name, at any depth, and the manifests whose subject stays. Whatever cannot be understood makes more stay,
-//! never less. The caller keeps writers away ([`Registry::hold`] in a server).
+//! never less. The caller keeps writers away (`Registry::hold` in a server).
 
 mod marks;
 mod references;

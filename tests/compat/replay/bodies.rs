@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::exchange::Exchange;
 use super::wire::{Body, Reply};
+use crate::harness::DOCKER_MANIFEST;
 
 /// The fields of a manifest that a registry reads.
 const READ: [&str; 8] = ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations"];
@@ -61,7 +62,8 @@ pub(super) fn points_elsewhere(exchange: &Exchange) -> bool {
     let is_of =
         |descriptor: &Value, kinds: &[&str]| kinds.iter().any(|kind| descriptor["mediaType"].as_str().unwrap_or_default().contains(kind));
     let any = |field: &str, kinds: &[&str]| value[field].as_array().into_iter().flatten().any(|descriptor| is_of(descriptor, kinds));
-    any("layers", &[".nondistributable.", ".foreign."]) || any("manifests", &[".layer."])
+    let foreign: &[&str] = if asked_type(exchange) == DOCKER_MANIFEST { &[".foreign."] } else { &[".nondistributable."] };
+    any("layers", foreign) || any("manifests", &[".layer."])
 }
 
 /// Whether a layer may be had elsewhere.

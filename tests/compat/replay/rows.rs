@@ -205,8 +205,9 @@ const ROWS: &[Row] = &[
         let is_refused = x.theirs.status == 500 || found.theirs.starts_with("400 MANIFEST_BLOB_UNKNOWN");
         let is_elsewhere = bodies::points_elsewhere(x) || (found.theirs.contains(" UNKNOWN") && bodies::has_urls(x));
         let is_taken = x.ours.status == 201 || found.ours.starts_with("400 MANIFEST_BLOB_UNKNOWN");
-        is_put(x) && is_outcome(found) && is_taken && is_refused && is_elsewhere
+        is_put(x) && is_outcome(found) && is_taken && is_refused && is_elsewhere && !is_address_refused(x, found)
     }),
+    row("addresses", BOTH, |x, found| is_put(x) && is_outcome(found) && is_address_refused(x, found)),
     row("urls", TWO, |x, found| {
         let is_refused = found.ours.starts_with("400 MANIFEST_BLOB_UNKNOWN");
         let is_less = matches!(found.theirs.as_str(), "201" | "400 MANIFEST_BLOB_UNKNOWN");
@@ -338,4 +339,9 @@ pub(super) fn check_document() {
     let ids: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     let rows: Vec<&str> = ROWS.iter().map(|row| row.id).collect();
     assert_eq!(ids, rows, "the document's rows, and the test's");
+}
+
+/// Whether both refuse a layer for the address that it has.
+fn is_address_refused(x: &Exchange, found: &Difference) -> bool {
+    x.theirs.status == 500 && found.theirs.contains(" UNKNOWN") && found.ours == "400 MANIFEST_INVALID" && bodies::has_urls(x)
 }
