@@ -75,7 +75,7 @@ once() {
 [[ $(once "$IMAGE" --version) == "registry breakwater v"* ]]
 ok once "$IMAGE" help
 grep -q garbage-collect "$WORK/said"
-refused 'garbage-collect is not there yet' once "$IMAGE" garbage-collect /etc/docker/registry/config.yml
+refused 'no registry has written to /var/lib/registry yet' once "$IMAGE" garbage-collect /etc/docker/registry/config.yml
 refused 'cannot read the configuration file /absent.yml' once "$IMAGE" /absent.yml
 refused 'cannot read the configuration file /absent.yml' once "$IMAGE" serve /absent.yml
 refused 'cannot read the configuration file /absent.yml' once "$IMAGE" registry serve /absent.yml
@@ -100,7 +100,9 @@ step "commands beside it"
 [[ $(docker exec box registry --version) == "registry breakwater v"* ]]
 [[ $(docker exec box bin/registry -v) == "registry breakwater v"* ]]
 [[ $(docker exec box /bin/registry -v) == "registry breakwater v"* ]]
-refused 'not there yet' docker exec box bin/registry garbage-collect /etc/docker/registry/config.yml
+ok docker exec box bin/registry garbage-collect -m /etc/docker/registry/config.yml
+grep -q 'blobs marked, 0 blobs and 0 manifests eligible for deletion' "$WORK/said"
+grep -q 'takes pushes and deletes again' "$WORK/said"
 ok docker exec box breakwater health
 docker logs box >"$WORK/box.access" 2>/dev/null
 grep -q '"PUT /v2/team/app/manifests/v1 HTTP/1.1" 201' "$WORK/box.access"
