@@ -17,8 +17,8 @@ pub(super) fn redirect(request: &HttpRequest, prefix: &str) -> Option<HttpRespon
 }
 
 fn meant(path: &str, prefix: &str) -> Option<String> {
-    // Other paths begin with none: `*`, and what a CONNECT names.
-    if !path.starts_with('/') {
+    // Other paths begin with none: `*`, and what a CONNECT names. A browser takes a backslash for a slash, and two of them for a host.
+    if !path.starts_with('/') || path.contains('\\') {
         return None;
     }
     let clean = clean(path);
@@ -71,6 +71,8 @@ mod tests {
             ("/v2/", None),
             ("/", None),
             ("*", None),
+            ("//\\elsewhere.test/v2/", None),
+            ("/\\elsewhere.test/./v2/", None),
         ] {
             assert_eq!(meant(path, "/").as_deref(), expected, "{path}");
         }
