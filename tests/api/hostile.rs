@@ -129,7 +129,6 @@ async fn broken_json_is_an_invalid_manifest() {
         format!("{{\"schemaVersion\":2,\"config\":{}", "{\"a\":".repeat(50_000)),
         whole[..whole.len() / 2].to_owned(),
         whole.replace("sha256:", "md5:"),
-        whole.replace("\"size\":", "\"size\":-"),
         whole.replace("\"size\":", "\"size\":1e999, \"x\":"),
         whole.replace("\"layers\"", "\"config\": {}, \"layers\""),
         whole.replace("\"layers\": [", "\"layers\": [null,"),
