@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
@@ -71,12 +71,14 @@ enum Form {
     Nothing,
 }
 
-/// Says what happens: the findings on standard output, all else on standard error.
+/// Says what happens: the findings on standard output, all else on standard error. While a server holds changes back nothing is said,
+/// since whoever reads may take their time.
 struct Teller {
     form: Form,
     effect: Effect,
     untagged: Untagged,
     beside: Mutex<Beside>,
+    waiting: Mutex<Vec<Said>>,
     bar: ProgressBar,
 }
 
@@ -89,20 +91,21 @@ impl Teller {
         };
         let bar = if form != Form::Nothing && io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
         bar.set_style(ProgressStyle::with_template(READING).unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        Self { form, effect, untagged, beside: Mutex::new(Beside::Nobody), bar }
+        Self { form, effect, untagged, beside: Mutex::new(Beside::Nobody), waiting: Mutex::default(), bar }
     }
 
     fn tell(&self, step: Collection<'_>) {
         match step {
             Collection::Begun(beside) => {
-                *self.beside.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = beside;
-                self.remark(match beside {
+                let remark = match beside {
                     Beside::Nobody => None,
                     Beside::HoldingServer => {
                         Some("the registry that serves this directory takes no pushes and deletes until this has ended")
                     }
                     Beside::BusyServer => Some("a registry serves this directory and goes on; what is pushed meanwhile may be listed"),
-                });
+                };
+                self.remark(remark);
+                *lock(&self.beside) = beside;
             }
             Collection::Progress(Progress::Surveyed(name)) => {
                 self.bar.inc(1);
@@ -116,32 +119,56 @@ impl Teller {
                 self.bar.set_length(of as u64);
                 self.bar.set_position(done as u64);
             }
-            Collection::Surveyed(survey) => self.bar.suspend(|| self.findings(survey)),
-            Collection::Swept(survey) => self.bar.suspend(|| self.results(survey)),
-            Collection::Released => self.remark(Some("the registry takes pushes and deletes again, and has dropped what it remembered")),
+            Collection::Surveyed(survey) => self.findings(survey),
+            Collection::Swept(survey) => self.results(survey),
+            Collection::Released => {
+                self.speak();
+                self.remark(Some("the registry takes pushes and deletes again, and has dropped what it remembered"));
+            }
         }
     }
 
     fn finish(&self) {
         self.bar.finish_and_clear();
+        self.speak();
+    }
+
+    /// Says what had to wait.
+    fn speak(&self) {
+        *lock(&self.beside) = Beside::Nobody;
+        for said in std::mem::take(&mut *lock(&self.waiting)) {
+            self.say(said);
+        }
+    }
+
+    fn say(&self, said: Said) {
+        if *lock(&self.beside) == Beside::HoldingServer {
+            lock(&self.waiting).push(said);
+            return;
+        }
+        self.bar.suspend(|| match said {
+            // Nobody may be left to read it, which keeps nothing from being done.
+            Said::Finding(text) => drop(super::print(text.as_bytes())),
+            Said::Complaint(text) => drop(writeln!(io::stderr(), "breakwater: {text}")),
+        });
     }
 
     fn remark(&self, text: Option<&str>) {
         if let Some(text) = text
             && self.form != Form::Nothing
         {
-            self.bar.suspend(|| complain(text));
+            self.say(Said::Complaint(text.to_owned()));
         }
     }
 
     fn findings(&self, survey: &Survey) {
         for repository in &survey.repositories {
             for broken in &repository.broken {
-                complain(&format!("{}: {}: {}", repository.name, broken.key, broken.why));
+                self.say(Said::Complaint(format!("{}: {}: {}", repository.name, broken.key, broken.why)));
             }
         }
         if self.form == Form::Lines {
-            say(&lines(survey, self.untagged));
+            self.say(Said::Finding(lines(survey, self.untagged)));
         }
         if self.effect == Effect::DryRun {
             self.results(survey);
@@ -151,14 +178,14 @@ impl Teller {
     /// What comes of the findings, said when it has.
     fn results(&self, survey: &Survey) {
         match self.form {
-            Form::Lines => say(&summary(survey, self.effect)),
-            Form::Json => say(&format!("{}\n", self.json(survey))),
+            Form::Lines => self.say(Said::Finding(summary(survey, self.effect))),
+            Form::Json => self.say(Said::Finding(format!("{}\n", self.json(survey)))),
             Form::Nothing => {}
         }
     }
 
     fn json(&self, survey: &Survey) -> Value {
-        let beside = match *self.beside.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        let beside = match *lock(&self.beside) {
             Beside::Nobody => "nobody",
             Beside::HoldingServer => "held",
             Beside::BusyServer => "busy",
@@ -178,13 +205,16 @@ impl Teller {
 const READING: &str = "{spinner} {pos} {msg}";
 const REMOVING: &str = "{wide_bar} {pos} of {len} removed, {eta} left";
 
-/// Nobody may be left to read it, which keeps nothing from being done.
-fn say(text: &str) {
-    let _ = super::print(text.as_bytes());
+/// Something to be said.
+enum Said {
+    /// On standard output.
+    Finding(String),
+    /// On standard error.
+    Complaint(String),
 }
 
-fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "breakwater: {text}");
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn as_json(repository: &SurveyedRepository) -> Value {

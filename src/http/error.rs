@@ -225,7 +225,8 @@ impl Error {
 
     fn log(&self, status: StatusCode) {
         let chain = chain_of(self);
-        if status.is_server_error() {
+        let is_meant = matches!(self, Self::Registry(registry::Error::Held));
+        if status.is_server_error() && !is_meant {
             tracing::error!(error = %chain, "a request failed on our side");
         } else {
             tracing::debug!(error = %chain, status = status.as_u16(), "a request is refused");

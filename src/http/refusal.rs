@@ -70,6 +70,7 @@ pub(super) fn answer(refusal: &Refusal) -> Answer {
             answer.saying("garbage is being collected: pushes and deletes are taken again in a moment; pulls go on")
         }
         Refusal::Storage(StorageError::Full(_)) => answer(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable),
+        Refusal::LinkInStore(_) => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
         Refusal::Storage(StorageError::NotFound(_) | StorageError::Denied { .. } | StorageError::Io { .. }) => {
             answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown)
         }

@@ -39,13 +39,18 @@ impl Repository {
 
     /// Makes a blob of another repository this one's as well, without moving bytes. Whether it was found.
     pub async fn mount_blob(&self, digest: &Digest, source: MountSource<'_>) -> Result<bool, Error> {
-        let change = self.change()?;
+        drop(self.change()?);
         let found = match source {
             MountSource::Among(sources) => locate_among(sources, digest).await?,
             MountSource::InSight(sight) => self.registry.find_blob(digest, sight).await?,
             MountSource::Anywhere => self.registry.find_blob_anywhere(digest).await?,
         };
         let Some(canonical) = found else { return Ok(false) };
+        let change = self.change()?;
+        // A collection may have come between.
+        if !self.has_bytes(&canonical).await? {
+            return Ok(false);
+        }
         let (repository, digest) = (self.clone(), digest.clone());
         finish(async move {
             let _change = change;
@@ -64,7 +69,7 @@ impl Repository {
             let _guard = repository.registry.locks.removing_from(&repository.name).await;
             let link = layout::layer_link(&repository.name, &digest);
             if repository.locate_blob(&digest).await?.is_some() && repository.unlink(&link).await? {
-                repository.registry.changes.settled(&repository.name, [&digest].into_iter());
+                repository.registry.changes.deleted(&repository.name, &digest);
                 Ok(())
             } else {
                 Err(Error::BlobUnknown(digest))

@@ -47,7 +47,7 @@ impl Registry {
 
     /// A walk over all names in sight under which a repository may lie, after a name.
     pub(super) fn walk<'a>(self: &Arc<Self>, after: Option<&str>, sight: Sight<'a>) -> Walk<'a> {
-        Walk { sight, registry: Arc::clone(self), after: after.map(str::to_owned), waiting: vec![String::new()] }
+        Walk { sight, registry: Arc::clone(self), after: after.map(str::to_owned), waiting: vec![String::new()], refuses_links: false }
     }
 }
 
@@ -72,9 +72,16 @@ pub(super) struct Walk<'a> {
     after: Option<String>,
     /// Paths still to be visited, the next one last; the empty one is the top.
     waiting: Vec<String>,
+    /// Whether a symbolic link is an error, rather than passed over.
+    refuses_links: bool,
 }
 
 impl Walk<'_> {
+    /// The same walk, for whom everything counts: a symbolic link ends it.
+    pub(super) fn refusing_links(self) -> Self {
+        Self { refuses_links: true, ..self }
+    }
+
     /// The next name, or `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Name>, Error> {
         while let Some(path) = self.waiting.pop() {
@@ -97,6 +104,9 @@ impl Walk<'_> {
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error.into()),
         };
+        if self.refuses_links && entries.iter().any(|entry| entry.kind == EntryKind::Link) {
+            return Err(Error::LinkInStore(key));
+        }
         for entry in entries.into_iter().rev() {
             if entry.kind == EntryKind::Directory && crate::oci::name::is_component(&entry.name) {
                 let child = if path.is_empty() { entry.name } else { format!("{path}/{}", entry.name) };

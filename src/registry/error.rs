@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::RefusedUrl;
 use crate::oci::manifest::InvalidManifest;
 use crate::oci::{Digest, MediaType, Name, Reference, Tag};
-use crate::storage;
+use crate::storage::{self, Key};
 
 /// Why the registry did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +82,9 @@ pub enum Error {
     /// Changes are held back for a moment.
     #[error("changes are held back while garbage is collected")]
     Held,
+    /// What lies beyond a symbolic link in the store cannot be judged.
+    #[error("there is a symbolic link in {0}, which is not followed: what lies there may need what would be removed")]
+    LinkInStore(Key),
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),

@@ -2,13 +2,15 @@
 //!
 //! Every change takes a [`Change`] for as long as it lasts. A [`Hold`] waits for those that are under way and lets no other begin;
 //! meanwhile changes are refused at once. A blob that was pushed is named by no manifest until the push that brought it ends: until
-//! then, or for an hour, it counts as needed.
+//! then, or for an hour, it counts as needed. Two pushes may bring the same blob, so what is brought is counted, and a manifest that is
+//! new to the repository takes one from the count of each thing that it names.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use moka::ops::compute::Op;
 use moka::sync::Cache;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
@@ -55,7 +57,7 @@ impl FromStr for Pushed {
 #[derive(Debug)]
 pub(super) struct Changes {
     gate: Arc<RwLock<()>>,
-    pushed: Cache<Pushed, ()>,
+    pushed: Cache<Pushed, u32>,
 }
 
 impl Default for Changes {
@@ -81,14 +83,25 @@ impl Changes {
 
     /// Remembers what a push has brought that no manifest names yet.
     pub(super) fn pushed(&self, repository: &Name, digest: &Digest) {
-        self.pushed.insert(Pushed { repository: repository.clone(), digest: digest.clone() }, ());
+        let key = Pushed { repository: repository.clone(), digest: digest.clone() };
+        self.pushed.entry(key).and_upsert_with(|count| count.map_or(1, |count| count.into_value().saturating_add(1)));
     }
 
-    /// Forgets what a manifest names now, or what was deleted.
-    pub(super) fn settled<'a>(&self, repository: &Name, digests: impl Iterator<Item = &'a Digest>) {
+    /// Counts what one new manifest names as brought once less.
+    pub(super) fn named<'a>(&self, repository: &Name, digests: impl Iterator<Item = &'a Digest>) {
         for digest in digests {
-            self.pushed.invalidate(&Pushed { repository: repository.clone(), digest: digest.clone() });
+            let key = Pushed { repository: repository.clone(), digest: digest.clone() };
+            self.pushed.entry(key).and_compute_with(|count| match count.map(|count| count.into_value()) {
+                Some(count) if count > 1 => Op::Put(count - 1),
+                Some(_) => Op::Remove,
+                None => Op::Nop,
+            });
         }
+    }
+
+    /// Forgets what was deleted.
+    pub(super) fn deleted(&self, repository: &Name, digest: &Digest) {
+        self.pushed.invalidate(&Pushed { repository: repository.clone(), digest: digest.clone() });
     }
 }
 
@@ -107,7 +120,7 @@ impl Registry {
 
     /// What pushes under way have brought.
     pub fn pushed(&self) -> Vec<Pushed> {
-        self.changes.pushed.iter().map(|(pushed, ())| (*pushed).clone()).collect()
+        self.changes.pushed.iter().map(|(pushed, _)| (*pushed).clone()).collect()
     }
 }
 

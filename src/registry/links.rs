@@ -52,7 +52,7 @@ impl Repository {
         }
     }
 
-    async fn has_bytes(&self, canonical: &Digest) -> Result<bool, Error> {
+    pub(super) async fn has_bytes(&self, canonical: &Digest) -> Result<bool, Error> {
         match self.storage().stat(&layout::blob_data(canonical)).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_not_found() => Ok(false),

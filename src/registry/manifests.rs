@@ -1,5 +1,6 @@
 //! Manifests: pulling, pushing and deleting them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -166,7 +167,7 @@ impl Repository {
             for name in names.iter().filter(|name| **name != digest).chain([&digest]) {
                 repository.unlink(&layout::revision_link(&repository.name, name)).await?;
             }
-            repository.registry.changes.settled(&repository.name, [&canonical].into_iter());
+            repository.registry.changes.deleted(&repository.name, &canonical);
             Ok(tags)
         })
         .await
@@ -201,6 +202,7 @@ impl Repository {
         if push.mode == TagMode::Create {
             tags = self.only_free(tags, &canonical).await?;
         }
+        let is_new = self.follow(&layout::revision_link(&self.name, &canonical)).await?.is_none();
         // Bytes that lie there already are replaced: should they be broken, this mends them.
         self.storage().write(&layout::blob_data(&canonical), push.bytes.clone(), Durability::Durable).await?;
         let history = tags.iter().map(|tag| layout::tag_history(&self.name, tag, &canonical));
@@ -222,9 +224,12 @@ impl Repository {
             // An index or a tag is about to name it.
             changes.pushed(&self.name, &canonical);
         } else {
-            changes.settled(&self.name, [&canonical].into_iter());
+            changes.deleted(&self.name, &canonical);
         }
-        changes.settled(&self.name, manifest.blobs().chain(manifest.children()).map(|descriptor| &descriptor.digest));
+        if is_new {
+            let names: BTreeSet<&Digest> = manifest.blobs().chain(manifest.children()).map(|descriptor| &descriptor.digest).collect();
+            changes.named(&self.name, names.into_iter());
+        }
         Ok(PushedManifest { digest, subject: manifest.subject().cloned(), tags: push.tags })
     }
 

@@ -133,7 +133,8 @@ impl Repository {
 
     /// Goes on with an upload, begun by this server or by a stock registry on the same directory.
     pub async fn resume_upload(&self, id: Uuid) -> Result<Session, Error> {
-        let _change = self.change()?;
+        // What has come may take long to hash, and a hold waits for nobody who only reads.
+        drop(self.change()?);
         let lease = self.registry.uploads.lease(id)?;
         let open = match lease.uploads.take_file(id, &self.name) {
             Some(open) => open,

@@ -1,5 +1,6 @@
 //! The tasks that run beside the requests.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -43,7 +44,7 @@ impl Background {
     pub(super) fn start(
         parts: Parts,
         configured: Configured,
-        control: Option<UnixListener>,
+        control: Option<(UnixListener, PathBuf)>,
         checks: Vec<HealthCheck>,
         couriers: Vec<Courier>,
     ) -> Self {
@@ -51,8 +52,8 @@ impl Background {
         let background = Self { reloader: Arc::new(Reloader::new(parts, configured)), stop, tasks };
         let parts = background.reloader.parts();
         background.spawn(keep_up(Arc::clone(&background.reloader)));
-        if let Some(listener) = control {
-            background.spawn(control::serve(listener, Arc::clone(&background.reloader)));
+        if let Some((listener, root)) = control {
+            background.spawn(control::serve(listener, Arc::clone(&background.reloader), root));
         }
         if let Some(certificate) = parts.certificate.clone() {
             background.spawn(Arc::clone(&certificate).keep());

@@ -77,21 +77,26 @@ pub fn collect(loaded: &Loaded, effect: Effect, untagged: Untagged, tell: &(dyn 
 
 async fn look(config: &Config, untagged: Untagged, tell: &(dyn Fn(Collection<'_>) + Sync)) -> Result<()> {
     let (state, root) = (config.state.clone(), config.storage.root_directory.clone());
-    let is_served = blocking::run(move || lock::is_held(&state, &root)).await;
+    let is_served = blocking::run(move || !lock::is_collected(&root) && lock::is_held(&state, &root)).await;
     tell(Collection::Begun(if is_served { Beside::BusyServer } else { Beside::Nobody }));
     let pushed = if is_served { ask(&config.state, holding::PUSHED).await?.pushed } else { Vec::new() };
     survey(config, untagged, pushed, tell).await.map(drop)
 }
 
 async fn remove_beside_server(config: &Config, untagged: Untagged, tell: &(dyn Fn(Collection<'_>) + Sync)) -> Result<()> {
-    let mut promise = ask(&config.state, holding::WORD).await?;
+    let root = config.storage.root_directory.clone();
+    let identity = blocking::run(move || holding::identity(&root)).await.context("the data cannot be looked at")?;
+    let mut promise = ask(&config.state, &format!("{} {identity}", holding::WORD)).await?;
     tell(Collection::Begun(Beside::HoldingServer));
     let pushed = std::mem::take(&mut promise.pushed);
     tokio::select! {
         done = remove(config, untagged, pushed, tell) => done?,
         () = promise.broken() => bail!("the registry that held pushes and deletes back is gone; nothing more is removed"),
     }
-    promise.release().await.context("the registry does not say that it takes pushes and deletes again")?;
+    promise
+        .release()
+        .await
+        .context("all of the garbage is removed, but the registry does not say that it takes pushes and deletes again")?;
     tell(Collection::Released);
     Ok(())
 }

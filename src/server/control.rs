@@ -87,7 +87,7 @@ pub(super) async fn open(state: &Path) -> Option<UnixListener> {
 }
 
 /// Answers requests until it is dropped.
-pub(super) async fn serve(listener: UnixListener, reloader: Arc<Reloader>) {
+pub(super) async fn serve(listener: UnixListener, reloader: Arc<Reloader>, root: PathBuf) {
     let mut answers = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -101,7 +101,7 @@ pub(super) async fn serve(listener: UnixListener, reloader: Arc<Reloader>) {
         };
         match accepted {
             Ok((stream, _)) => {
-                answers.spawn(converse(stream, Arc::clone(&reloader)));
+                answers.spawn(converse(stream, Arc::clone(&reloader), root.clone()));
             }
             Err(error) => {
                 // Most often there are too many open files, of which some will be closed.
@@ -113,12 +113,13 @@ pub(super) async fn serve(listener: UnixListener, reloader: Arc<Reloader>) {
 }
 
 /// Answers one command.
-async fn converse(stream: Stream, reloader: Arc<Reloader>) -> io::Result<()> {
+async fn converse(stream: Stream, reloader: Arc<Reloader>, root: PathBuf) -> io::Result<()> {
     let mut stream = BufStream::new(stream);
     let mut line = String::new();
     tokio::time::timeout(PATIENCE, (&mut stream).take(LONGEST_LINE).read_line(&mut line)).await??;
-    match line.trim_end() {
-        holding::WORD => holding::serve(stream, &reloader.parts().registry).await,
+    let (word, rest) = line.trim_end().split_once(' ').unwrap_or_else(|| (line.trim_end(), ""));
+    match word {
+        holding::WORD => holding::serve(stream, &reloader.parts().registry, rest, root).await,
         holding::PUSHED => holding::tell(&mut stream, &reloader.parts().registry).await,
         word => tokio::time::timeout(PATIENCE, answer(stream, word, &reloader)).await?,
     }

@@ -1,11 +1,12 @@
 //! Holding changes back for a command that collects garbage, over the control socket.
 //!
-//! The command sends `hold`. The server waits for the changes under way, lets no other begin, and answers a line `pushed: REPOSITORY DIGEST`
+//! The command sends `hold` with the device and the inode of the data root that it means. The server, if that is its own, waits for the changes under way, lets no other begin, and answers a line `pushed: REPOSITORY DIGEST`
 //! for each thing that a push under way has brought, then `ok`. When the command closes its side, or goes away, the server drops what it
 //! remembers of the store, takes changes again, and says `ok` once more. `pushed` asks for the same lines and holds nothing.
 
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use tokio::net::UnixStream;
 use tracing::{info, warn};
 
 use super::control::socket_of;
+use crate::blocking;
 use crate::registry::{Pushed, Registry};
 
 /// What a command sends that wants changes held back.
@@ -26,7 +28,11 @@ pub(super) const PUSHED: &str = "pushed";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Holds changes back until the other side is closed.
-pub(super) async fn serve(mut stream: BufStream<UnixStream>, registry: &Arc<Registry>) -> io::Result<()> {
+pub(super) async fn serve(mut stream: BufStream<UnixStream>, registry: &Arc<Registry>, wanted: &str, root: PathBuf) -> io::Result<()> {
+    if blocking::run(move || identity(&root)).await? != wanted {
+        stream.write_all(b"error: it serves other data\n").await?;
+        return stream.flush().await;
+    }
     let Some(hold) = registry.hold(PATIENCE).await else {
         warn!("changes could not be held back for a garbage collection: those under way did not end in time");
         stream.write_all(b"error: changes under way did not end in time\n").await?;
@@ -55,6 +61,12 @@ async fn tell_and_wait(stream: &mut BufStream<UnixStream>, registry: &Registry) 
     tell(stream, registry).await?;
     while stream.read(&mut [0; 64]).await? > 0 {}
     Ok(())
+}
+
+/// What tells one data root from another, whatever its path is called. Blocks.
+pub(super) fn identity(root: &Path) -> io::Result<String> {
+    let metadata = std::fs::metadata(root)?;
+    Ok(format!("{}:{}", metadata.dev(), metadata.ino()))
 }
 
 /// A server's promise to a command, kept until the connection ends.

@@ -96,7 +96,7 @@ impl Server {
         let lock = Lock::take(&config.state, &config.storage.root_directory).await?;
         let (parts, couriers) = Parts::open(&mut config).await?;
         // Before anybody can connect: who sees the server serve can also ask it.
-        let control = control::open(&config.state).await;
+        let control = control::open(&config.state).await.map(|listener| (listener, config.storage.root_directory.clone()));
         let entrance = Entrance::open(&config, inherited, &parts)?;
         let server = entrance.builder.run();
         let handle = server.handle();

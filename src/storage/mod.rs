@@ -83,6 +83,8 @@ pub enum EntryKind {
     Content,
     /// Further names.
     Directory,
+    /// A symbolic link, which is not followed.
+    Link,
 }
 
 /// A place that keeps bytes at keys.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -208,7 +209,8 @@ fn while_changes_are_held_back_they_are_answered_503_and_pulls_go_on() {
     let serving = Serving::on(&data);
     // As the command does.
     let mut socket = UnixStream::connect(data.path("data/breakwater/control.sock")).unwrap();
-    socket.write_all(b"hold\n").unwrap();
+    let metadata = fs::metadata(data.path("data")).unwrap();
+    socket.write_all(format!("hold {}:{}\n", metadata.dev(), metadata.ino()).as_bytes()).unwrap();
     let mut answer = String::new();
     BufReader::new(&socket).read_line(&mut answer).unwrap();
     assert_eq!(answer, "ok\n");
@@ -248,6 +250,59 @@ fn where_changes_cannot_be_held_back_nothing_is_removed() {
 }
 
 #[test]
+fn a_registry_with_other_data_is_not_asked_to_hold_changes_back() {
+    let (data, other) = (Data::new(), Data::new());
+    let serving = Serving::on(&other);
+    // The state of the one, the data of the other.
+    let state = other.path("data/breakwater");
+    fs::write(data.path("config.yml"), format!("{CONFIG}state: {}\n", state.display())).unwrap();
+    let (code, _, err) = data.collect(&[]);
+    assert_eq!(code, 1);
+    assert!(err.contains("but with other data than"), "{err}");
+    let root = fs::File::open(data.path("data")).unwrap();
+    root.try_lock().unwrap();
+    let (code, _, err) = data.collect(&[]);
+    assert_eq!(code, 1);
+    assert!(err.contains("it serves other data"), "{err}");
+    drop(serving);
+    let (code, _, err) = data.collect(&[]);
+    assert_eq!(code, 1);
+    assert!(err.contains("but its state is not in"), "{err}");
+    assert!(data.has_orphan() && other.has_orphan());
+}
+
+#[test]
+fn what_lies_beyond_a_symbolic_link_keeps_everything() {
+    let data = Data::new();
+    let repositories = data.path("data/docker/registry/v2/repositories");
+    fs::rename(repositories.join("team/app"), data.path("elsewhere")).unwrap();
+    symlink(data.path("elsewhere"), repositories.join("team/app")).unwrap();
+    let (code, _, err) = data.collect(&[]);
+    assert_eq!(code, 1);
+    assert!(err.contains("there is a symbolic link in repositories/team,"), "{err}");
+    assert!(data.has_orphan());
+}
+
+#[test]
+fn a_reader_that_does_not_read_keeps_nobody_from_pushing() {
+    let data = Data::new();
+    for number in 0..3000 {
+        data.blob(&format!("dead {number}"));
+    }
+    let serving = Serving::on(&data);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_breakwater"));
+    command.args(["garbage-collect", "config.yml"]).current_dir(data.directory.path()).env_clear();
+    let mut collecting = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // More is said than the pipe holds, and nobody has read it when this is over.
+    while data.has_orphan() || !serving.request("POST /v2/team/app/blobs/uploads/").starts_with("HTTP/1.1 202") {
+        std::thread::yield_now();
+    }
+    assert_eq!(collecting.try_wait().unwrap(), None, "it still waits to be read");
+    collecting.kill().unwrap();
+    collecting.wait().unwrap();
+}
+
+#[test]
 fn a_registry_that_goes_away_meanwhile_ends_the_collection() {
     let data = Data::new();
     let serving = Serving::on(&data);
@@ -270,8 +325,7 @@ fn a_registry_that_goes_away_meanwhile_ends_the_collection() {
 #[test]
 fn no_registry_starts_while_garbage_is_collected_and_no_second_collection() {
     let data = Data::new();
-    fs::create_dir_all(data.path("data/breakwater")).unwrap();
-    let lock = fs::File::create(data.path("data/breakwater/collecting")).unwrap();
+    let lock = fs::File::open(data.path("data/docker")).unwrap();
     lock.try_lock().unwrap();
     for arguments in [&["serve", "config.yml"][..], &["garbage-collect", "config.yml"]] {
         let output = run_with(data.directory.path(), &[], arguments, "");

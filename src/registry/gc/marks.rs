@@ -39,6 +39,9 @@ pub(super) fn mark(found: &[Found], untagged: Untagged, pushed: &[Pushed]) -> Ma
                 marking.keep(at, digest);
             }
         }
+        if repository.is_doubtful {
+            marking.mark_all_of(at);
+        }
         // Before the next repository, so that what it needs is told under its name.
         marking.carry_on();
     }
@@ -106,15 +109,18 @@ impl<'a> Marking<'a> {
                         self.mark_for(at, repository.canonical(reference));
                     }
                 }
-                Revision { references: None, .. } => {
-                    for target in repository.revisions.keys().chain(repository.layers.iter().map(|(_, target)| target)) {
-                        self.mark_for(at, target);
-                    }
-                }
+                Revision { references: None, .. } => self.mark_all_of(at),
             }
             for referrer in self.referrers.get(&(at, digest)).cloned().unwrap_or_default() {
                 self.keep(at, referrer);
             }
+        }
+    }
+
+    fn mark_all_of(&mut self, at: usize) {
+        let repository: &'a Found = &self.found[at];
+        for target in repository.revisions.keys().chain(repository.layers.iter().map(|(_, target)| target)) {
+            self.mark_for(at, target);
         }
     }
 

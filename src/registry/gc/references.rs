@@ -14,37 +14,54 @@ pub(super) struct References {
 }
 
 impl References {
-    /// Reads the fields of every kind of manifest there has been, schema 1 among them. `None` where one of them holds something else
-    /// than is named by a digest, so that nobody can say what the manifest needs.
+    /// Reads the fields of every kind of manifest there has been, schema 1 among them, in whatever case their names are: a stock registry
+    /// reads `Layers` as it does `layers`. `None` where one of them holds something else than is named by a digest, so that nobody can say
+    /// what the manifest needs.
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(bytes).ok()?;
-        let fields = value.as_object()?;
-        let mut content = Vec::new();
-        if let Some(config) = fields.get("config").filter(|config| !config.is_null()) {
-            content.push(digest_of(config, "digest")?);
-        }
-        for (list, field) in LISTS {
-            match fields.get(list) {
-                None | Some(Value::Null) => {}
-                Some(Value::Array(descriptors)) => {
-                    for descriptor in descriptors {
-                        content.push(digest_of(descriptor, field)?);
-                    }
-                }
-                Some(_) => return None,
+        let mut found = Self::default();
+        for (name, value) in value.as_object()? {
+            if is(name, "subject") {
+                // What it is about is nothing that it needs.
+                found.subject = digest_of(value, "digest").or(found.subject);
+            } else if is(name, "config") && !value.is_null() {
+                found.content.push(digest_of(value, "digest")?);
+            } else if let Some((_, field)) = LISTS.iter().find(|(list, _)| is(name, list)) {
+                found.take_in(value, field)?;
             }
         }
-        // What it is about is nothing that it needs.
-        let subject = fields.get("subject").and_then(|subject| digest_of(subject, "digest"));
-        Some(Self { content, subject })
+        Some(found)
+    }
+
+    fn take_in(&mut self, list: &Value, field: &str) -> Option<()> {
+        match list {
+            Value::Null => Some(()),
+            Value::Array(descriptors) => {
+                for descriptor in descriptors {
+                    self.content.push(digest_of(descriptor, field)?);
+                }
+                Some(())
+            }
+            _ => None,
+        }
     }
 }
 
 /// The lists of content, and the field of their entries that holds the digest.
 const LISTS: [(&str, &str); 4] = [("layers", "digest"), ("blobs", "digest"), ("manifests", "digest"), ("fsLayers", "blobSum")];
 
+/// The digest in a field. With a second one in another case nobody can say which counts.
 fn digest_of(descriptor: &Value, field: &str) -> Option<Digest> {
-    descriptor.get(field)?.as_str()?.parse().ok()
+    let mut fields = descriptor.as_object()?.iter().filter(|(name, _)| is(name, field));
+    match (fields.next(), fields.next()) {
+        (Some((_, value)), None) => value.as_str()?.parse().ok(),
+        _ => None,
+    }
+}
+
+fn is(name: &str, field: &str) -> bool {
+    // Go folds the long s into ASCII, too.
+    name.replace('\u{17f}', "s").eq_ignore_ascii_case(field)
 }
 
 #[cfg(test)]
@@ -65,9 +82,10 @@ mod tests {
                 vec![a.clone(), b.clone(), c],
                 None,
             ),
-            (format!(r#"{{"manifests":[{{"digest":"{a}"}}],"subject":{{"digest":"{b}"}}}}"#), vec![a.clone()], Some(b)),
+            (format!(r#"{{"manifests":[{{"digest":"{a}"}}],"subject":{{"digest":"{b}"}}}}"#), vec![a.clone()], Some(b.clone())),
             (format!(r#"{{"blobs":[{{"digest":"{a}"}}],"layers":null}}"#), vec![a.clone()], None),
             (format!(r#"{{"schemaVersion":1,"fsLayers":[{{"blobSum":"{a}"}}]}}"#), vec![a], None),
+            (format!(r#"{{"Layers":[{{"Digest":"{b}"}}],"CONFIG":{{"digest":"{b}"}}}}"#), vec![b.clone(), b], None),
             ("{}".to_owned(), Vec::new(), None),
         ] {
             assert_eq!(References::of(text.as_bytes()), Some(References { content, subject }), "{text}");
@@ -76,7 +94,15 @@ mod tests {
 
     #[test]
     fn a_manifest_that_names_something_else_than_digests_cannot_be_judged() {
-        for text in ["", "no JSON", "[]", r#"{"layers":[{"digest":"sha256:short"}]}"#, r#"{"manifests":{}}"#, r#"{"config":{}}"#] {
+        for text in [
+            "",
+            "no JSON",
+            "[]",
+            r#"{"layers":[{"digest":"sha256:short"}]}"#,
+            r#"{"manifests":{}}"#,
+            r#"{"config":{}}"#,
+            r#"{"config":{"digest":1,"Digest":2}}"#,
+        ] {
             assert_eq!(References::of(text.as_bytes()), None, "{text}");
         }
     }

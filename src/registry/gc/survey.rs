@@ -34,6 +34,8 @@ pub(super) struct Found {
     /// The other names of content, and the digest under which its bytes lie.
     pub(super) aliases: HashMap<Digest, Digest>,
     pub(super) broken: Vec<Broken>,
+    /// Another name of content may have been lost, so that nobody can say what is needed.
+    pub(super) is_doubtful: bool,
 }
 
 /// A manifest of a repository.
@@ -53,8 +55,9 @@ impl Registry {
         pushed: &[Pushed],
         progress: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<Survey, Error> {
-        let names =
-            stream::try_unfold(self.walk(None, Sight::ALL), async |mut walk| Ok::<_, Error>(walk.next().await?.map(|name| (name, walk))));
+        let names = stream::try_unfold(self.walk(None, Sight::ALL).refusing_links(), async |mut walk| {
+            Ok::<_, Error>(walk.next().await?.map(|name| (name, walk)))
+        });
         let found = names
             .map_ok(|name| spawned(self.repository(name).read_through()))
             .try_buffered(AT_ONCE)
@@ -99,10 +102,11 @@ impl Registry {
         }
     }
 
-    /// The directories directly below a key, sorted; none where nothing lies.
+    /// The directories directly below a key, sorted; none where nothing lies. A symbolic link among them ends the survey.
     async fn directories(&self, key: &Key) -> Result<Vec<String>, Error> {
         let name = |entry: Entry| (entry.kind == EntryKind::Directory).then_some(entry.name);
         match self.storage.list(key).await {
+            Ok(entries) if entries.iter().any(|entry| entry.kind == EntryKind::Link) => Err(Error::LinkInStore(key.clone())),
             Ok(entries) => Ok(entries.into_iter().filter_map(name).collect()),
             Err(error) if error.is_not_found() => Ok(Vec::new()),
             Err(error) => Err(error.into()),
@@ -131,6 +135,7 @@ impl Repository {
             layers: Vec::new(),
             aliases: HashMap::new(),
             broken: Vec::new(),
+            is_doubtful: false,
         };
         for algorithm in Algorithm::ALL {
             self.read_revisions(algorithm, &mut found).await?;
@@ -194,7 +199,17 @@ impl Repository {
         for (name, target, key) in read.await? {
             match target {
                 Target::Digest(target) => links.push((name, target)),
-                Target::Broken => found.broken.push(Broken { key, why: "the link holds no digest; it is stepped over" }),
+                // Of content there is one digest under which it can lie; its link only has to say so again.
+                Target::Broken if algorithm == Algorithm::Sha256 => {
+                    found
+                        .broken
+                        .push(Broken { key, why: "the link holds no digest; it is stepped over, and what it is named after counts" });
+                    links.push((name.clone(), name));
+                }
+                Target::Broken => {
+                    found.broken.push(Broken { key, why: "the link holds no digest; all that its repository holds stays" });
+                    found.is_doubtful = true;
+                }
                 Target::Absent => {}
             }
         }

@@ -291,6 +291,36 @@ async fn what_a_push_under_way_has_brought_stays() {
 }
 
 #[tokio::test]
+async fn what_two_pushes_have_brought_is_settled_by_both() {
+    let store = Store::new().await;
+    let first = store.push_image("a", Some("v1"), "shared").await;
+    store.push_blob("a", "layer-shared").await;
+    store.push("a", Some("v2"), &first).await;
+    store.push_image("a", Some("v1"), "other").await;
+    store.repository("a").delete_tag(&"v2".parse().unwrap()).await.unwrap();
+    let survey = store.registry.survey(Untagged::Delete, &store.registry.pushed(), &|_| {}).await.unwrap();
+    assert!(!survey.blobs.iter().any(|blob| blob.digest == sha256("layer-shared")), "a push under way needs it");
+}
+
+#[tokio::test]
+async fn a_revision_whose_link_is_empty_keeps_what_it_names() {
+    let store = Store::new().await;
+    let kept = store.push_image("a", Some("v1"), "kept").await;
+    store.put(&layout::revision_link(&"a".parse().unwrap(), &sha256(kept.to_string())), "").await;
+    assert_eq!(store.collect(Untagged::Keep).await, []);
+    assert_eq!(store.collect(Untagged::Delete).await, []);
+}
+
+#[tokio::test]
+async fn a_sha512_name_whose_link_is_empty_keeps_all_of_its_repository() {
+    let store = Store::new().await;
+    store.push_image("a", Some("v1"), "kept").await;
+    store.push_blob("a", "orphan").await;
+    store.put(&layout::layer_link(&"a".parse().unwrap(), &Digest::of(Algorithm::Sha512, b"orphan")), "").await;
+    assert_eq!(store.collect(Untagged::Keep).await, []);
+}
+
+#[tokio::test]
 async fn changes_are_refused_while_they_are_held_back_and_taken_again_afterwards() {
     let store = Store::new().await;
     let manifest = store.push_image("a", Some("v1"), "one").await;

@@ -295,7 +295,11 @@ impl Storage for Filesystem {
             for entry in fs::read_dir(path)? {
                 let entry = entry?;
                 let Ok(name) = entry.file_name().into_string() else { continue };
-                let kind = if entry.file_type()?.is_dir() { EntryKind::Directory } else { EntryKind::Content };
+                let kind = match entry.file_type()? {
+                    kind if kind.is_dir() => EntryKind::Directory,
+                    kind if kind.is_symlink() => EntryKind::Link,
+                    _ => EntryKind::Content,
+                };
                 entries.push(Entry { name, kind });
             }
             entries.sort_unstable();
