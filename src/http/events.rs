@@ -98,9 +98,12 @@ pub(super) async fn pushed_manifest(request: &HttpRequest, name: &Name, referenc
     if tags.is_empty() {
         tags.push(tag_of(reference));
     }
-    let event = |tag| teller.event(Action::Push, Target { tag, ..target.clone() });
-    let events: Vec<_> = tags.into_iter().map(event).collect();
-    teller.notifier.tell(&events).await;
+    // A few at a time, since each may be as long as the manifest.
+    for tags in tags.chunks(4) {
+        let event = |tag: &String| teller.event(Action::Push, Target { tag: tag.clone(), ..target.clone() });
+        let events: Vec<_> = tags.iter().map(event).collect();
+        teller.notifier.tell(&events).await;
+    }
 }
 
 /// A manifest was removed, and these tags with it.

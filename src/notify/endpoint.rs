@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -21,6 +21,9 @@ const BOUNDS: (u64, u64) = (32 << 20, 64 << 20);
 /// How many events wait to be written, and how many of their bytes before pulls are not taken any more.
 const WAITING: (usize, u64) = (1024, 4 << 20);
 
+/// How many KiB of events that somebody waits for are in memory; who comes later waits for room.
+const ROOM: u32 = 8 << 10;
+
 /// How many of them are written at once.
 const AT_ONCE: usize = 256;
 
@@ -30,6 +33,7 @@ pub(super) struct Endpoint {
     ignored_media_types: Vec<String>,
     ignored_actions: Vec<String>,
     lines: mpsc::Sender<Line>,
+    room: Arc<Semaphore>,
     fill: Arc<Fill>,
 }
 
@@ -49,6 +53,8 @@ struct Line {
     bytes: Vec<u8>,
     /// Who waits until it is there; nobody for a pull.
     done: Option<oneshot::Sender<()>>,
+    /// Its share of what may wait for the disk, given back when it is there.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Writes the lines of one endpoint down.
@@ -85,6 +91,7 @@ pub(super) async fn open(options: EndpointOptions, directory: &Path, metrics: &A
         ignored_media_types: options.ignored_media_types.clone(),
         ignored_actions: options.ignored_actions.clone(),
         lines: sender,
+        room: Arc::new(Semaphore::new(ROOM as usize)),
         fill: Arc::clone(&fill),
     };
     let scribe = Scribe { name: options.name.clone(), lines, writer, end, fill: Arc::clone(&fill), is_failing: false };
@@ -102,7 +109,7 @@ impl Endpoint {
         let (fill, length) = (&self.fill, line.len() as u64);
         let waiting = fill.waiting.fetch_add(length, Ordering::Relaxed);
         let has_room = waiting + length <= WAITING.1 && fill.queued.load(Ordering::Relaxed) + waiting + length <= BOUNDS.0;
-        if !(has_room && self.lines.try_send(Line { bytes: line.to_vec(), done: None }).is_ok()) {
+        if !(has_room && self.lines.try_send(Line { bytes: line.to_vec(), done: None, _room: None }).is_ok()) {
             fill.waiting.fetch_sub(length, Ordering::Relaxed);
             fill.series.lost(Lost::Full, 1);
         }
@@ -111,8 +118,10 @@ impl Endpoint {
     /// Queues a line; what comes when it is on disk, or has found no place.
     pub(super) async fn put(&self, line: Vec<u8>) -> Option<oneshot::Receiver<()>> {
         let (done, written) = oneshot::channel();
+        let share = u32::try_from(line.len() / 1024 + 1).unwrap_or(ROOM).min(ROOM);
+        let room = Arc::clone(&self.room).acquire_many_owned(share).await.ok()?;
         self.fill.waiting.fetch_add(line.len() as u64, Ordering::Relaxed);
-        self.lines.send(Line { bytes: line, done: Some(done) }).await.ok()?;
+        self.lines.send(Line { bytes: line, done: Some(done), _room: Some(room) }).await.ok()?;
         Some(written)
     }
 }
