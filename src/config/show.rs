@@ -178,7 +178,7 @@ fn yaml(typed: &Typed, key: &Key, depth: usize) -> String {
         Typed::Integer(number) => number.to_string(),
         Typed::Duration(time) => duration(*time),
         Typed::Text(_) if hides(&key.kind, key.name) => format!("\"{MASK}\""),
-        Typed::Text(text) => scalar(&without_credentials(text)),
+        Typed::Text(text) => scalar(&bare(text)),
         Typed::Texts(texts) => list(texts),
         Typed::Table(rows) if rows.is_empty() => "{}".to_owned(),
         Typed::Table(rows) => rows.iter().fold(String::new(), |text, (name, values)| {
@@ -197,7 +197,7 @@ fn json(typed: &Typed, kind: &Kind, name: &str) -> serde_json::Value {
         Typed::Integer(number) => json!(number),
         Typed::Duration(time) => json!(duration(*time)),
         Typed::Text(_) if hides(kind, name) => json!(MASK),
-        Typed::Text(text) => json!(without_credentials(text)),
+        Typed::Text(text) => json!(bare(text)),
         Typed::Texts(texts) => json!(texts.iter().map(|text| without_credentials(text)).collect::<Vec<_>>()),
         Typed::Table(rows) => rows
             .iter()
@@ -209,6 +209,15 @@ fn json(typed: &Typed, kind: &Kind, name: &str) -> serde_json::Value {
 
 fn hides(kind: &Kind, name: &str) -> bool {
     matches!(kind, Kind::Secret) || names_a_secret(name)
+}
+
+/// A text without the credentials of an address: those before its host, and its query, where receivers of events expect theirs.
+fn bare(text: &str) -> String {
+    let text = without_credentials(text);
+    match text.split_once('?') {
+        Some((address, _)) if address.contains("://") => format!("{address}?{MASK}"),
+        _ => text,
+    }
 }
 
 fn list(texts: &[String]) -> String {

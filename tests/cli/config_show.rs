@@ -9,7 +9,8 @@ fn each_value_is_shown_with_its_origin_and_secrets_are_masked() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(
         directory.path().join("config.yml"),
-        "version: 0.1\nstorage: {filesystem: {rootdirectory: data}}\nhttp: {secret: hidden, headers: {X-One: [a: b, c]}}\n"
+        "version: 0.1\nstorage: {filesystem: {rootdirectory: data}}\nhttp: {secret: hidden, headers: {X-One: [a: b, c]}}\n\
+         notifications: {endpoints: [{name: one, url: 'http://u:hidden@h.test/e?token=hidden'}]}\n"
             .replace("[a: b, c]", "['a: b', c]"),
     )
     .unwrap();
@@ -30,6 +31,7 @@ fn each_value_is_shown_with_its_origin_and_secrets_are_masked() {
         "  secret: \"********\"  # config.yml:3:16\n",
         "  headers:  # config.yml:3:33\n    X-One: [\"a: b\", c]\n",
         "  password: \"********\"  # REGISTRY_REDIS_PASSWORD_FILE (password)\n",
+        "h.test/e?********\"  # config.yml:4:46\n",
         "state: data/breakwater  # default\n",
         "    idle: 1m  # default\n",
     ] {
