@@ -265,7 +265,7 @@ fn metrics_access(request: &HttpRequest) -> Result<MetricsAccess, Error> {
         return Err(Error::RouteUnknown);
     }
     // A scraper shows a password, whatever clients of the API are asked for.
-    let unauthorized = || Error::Unauthorized { challenge: Some("Basic realm=\"metrics\"".to_owned()), detail: Vec::new() };
+    let unauthorized = || Error::Unauthorized { challenge: Some("Basic realm=\"metrics\"".to_owned()), detail: serde_json::Value::Null };
     match caller(request, state, &[]) {
         Ok(caller) if caller.identity() == &Identity::Anonymous => Err(unauthorized()),
         Ok(caller) if options.users.contains(&caller.identity().to_string()) => Ok(MetricsAccess),
@@ -318,8 +318,11 @@ fn name_of<'a>(resource: &Resource<'a>) -> &'a str {
 fn unauthorized(request: &HttpRequest, state: &AppState, wanted: Wanted<'_>, problem: Option<Problem>) -> Error {
     let origin = state.live().locations.origin(&state.live().proxies.client(request));
     let scopes: Vec<_> = wanted.iter().map(|(resource, action)| policy::scope_text(resource, *action)).collect();
-    let detail = scopes.iter().flat_map(|scope| detail_of(scope)).collect();
-    Error::Unauthorized { challenge: state.gate.challenge(&origin, &scopes, problem), detail }
+    let detail: Vec<serde_json::Value> = scopes.iter().flat_map(|scope| detail_of(scope)).collect();
+    Error::Unauthorized {
+        challenge: state.gate.challenge(&origin, &scopes, problem),
+        detail: if detail.is_empty() { serde_json::Value::Null } else { detail.into() },
+    }
 }
 
 /// What the body of a 401 lists: one object for each action that was needed, in the shape of registry:2.

@@ -28,8 +28,8 @@ pub enum Error {
     Unauthorized {
         /// The text of `WWW-Authenticate`.
         challenge: Option<String>,
-        /// What was needed, for the body.
-        detail: Vec<Value>,
+        /// What was needed, for the body. Where there is none at all, docker shows no message either.
+        detail: Value,
     },
     /// The caller may not pull here: to it the repository of this name does not exist.
     #[error("hidden from the caller")]
@@ -158,8 +158,7 @@ impl Error {
         let answer = Answer::new;
         match self {
             Self::Unauthorized { challenge, detail } => {
-                let detail = if detail.is_empty() { Value::Null } else { json!(detail) };
-                let answer = answer(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized).with(detail);
+                let answer = answer(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized).with(detail.clone());
                 match challenge {
                     Some(challenge) => answer.header(WWW_AUTHENTICATE, challenge),
                     None => answer,
@@ -274,7 +273,7 @@ mod tests {
     fn own() -> Vec<(Error, u16, &'static str)> {
         let limit = RateLimit { period: Duration::from_secs(1), burst: std::num::NonZeroU32::MIN };
         vec![
-            (Error::Unauthorized { challenge: None, detail: Vec::new() }, 401, "UNAUTHORIZED"),
+            (Error::Unauthorized { challenge: None, detail: Value::Null }, 401, "UNAUTHORIZED"),
             (Error::Hidden("a".into()), 404, "NAME_UNKNOWN"),
             (Error::LoginsClosed(Duration::from_millis(1500)), 429, "TOOMANYREQUESTS"),
             (Error::Unhealthy, 503, "UNAVAILABLE"),

@@ -107,7 +107,7 @@ fn write_down(request: &HttpRequest, state: &AppState, grant: Grant<'_>, issued:
 }
 
 fn refused() -> Error {
-    Error::Unauthorized { challenge: Some("Basic realm=\"token\"".to_owned()), detail: Vec::new() }
+    Error::Unauthorized { challenge: Some("Basic realm=\"token\"".to_owned()), detail: json!([]) }
 }
 
 fn reply(issued: &IssuedToken) -> serde_json::Value {
