@@ -16,13 +16,7 @@ pub(super) fn answer(refusal: &Refusal) -> Answer {
     match refusal {
         Refusal::NameUnknown(name) => answer(StatusCode::NOT_FOUND, ErrorCode::NameUnknown).with(json!({"name": name.as_str()})),
         Refusal::BlobUnknown(digest) => answer(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown).with(json!(digest)),
-        Refusal::ManifestUnknown(reference) => {
-            let answer = answer(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown);
-            match reference {
-                Reference::Tag(tag) => answer.with(json!(format!("unknown tag={tag}"))),
-                Reference::Digest(_) => answer,
-            }
-        }
+        Refusal::ManifestUnknown(reference) => manifest_unknown(reference),
         Refusal::ManifestInvalid(fault) => answer(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid).with(json!(fault.to_string())),
         Refusal::ReferencesUnknown(digests) => {
             answer(StatusCode::BAD_REQUEST, ErrorCode::ManifestBlobUnknown).with_each(digests.iter().map(|digest| json!(digest)))
@@ -70,10 +64,17 @@ pub(super) fn answer(refusal: &Refusal) -> Answer {
             answer.saying("garbage is being collected: pushes and deletes are taken again in a moment; pulls go on")
         }
         Refusal::Storage(StorageError::Full(_)) => answer(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable),
-        Refusal::LinkInStore(_) => answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
-        Refusal::Storage(StorageError::NotFound(_) | StorageError::Denied { .. } | StorageError::Io { .. }) => {
+        Refusal::LinkInStore(_) | Refusal::Storage(StorageError::NotFound(_) | StorageError::Denied { .. } | StorageError::Io { .. }) => {
             answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown)
         }
+    }
+}
+
+fn manifest_unknown(reference: &Reference) -> Answer {
+    let answer = Answer::new(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown);
+    match reference {
+        Reference::Tag(tag) => answer.with(json!(format!("unknown tag={tag}"))),
+        Reference::Digest(_) => answer,
     }
 }
 
@@ -114,6 +115,7 @@ mod tests {
             (Refusal::DeletionDisabled, 405, "UNSUPPORTED"),
             (Refusal::ReadOnly, 405, "UNSUPPORTED"),
             (Refusal::Held, 503, "UNAVAILABLE"),
+            (Refusal::LinkInStore(key.clone()), 500, "UNKNOWN"),
             (Refusal::Storage(StorageError::Full(key.clone())), 507, "UNAVAILABLE"),
             (Refusal::Storage(StorageError::NotFound(key.clone())), 500, "UNKNOWN"),
             (Refusal::Storage(StorageError::Denied { key: key.clone(), source: std::io::ErrorKind::Other.into() }), 500, "UNKNOWN"),

@@ -50,11 +50,6 @@ impl MediaType {
         matches!(self.as_str(), OCI_MANIFEST | OCI_INDEX | DOCKER_MANIFEST | DOCKER_LIST | OCI_ARTIFACT)
     }
 
-    /// Whether this names a layer of an image.
-    pub fn is_layer(&self) -> bool {
-        self.as_str().starts_with("application/vnd.oci.image.layer.") || self.as_str().starts_with("application/vnd.docker.image.rootfs.")
-    }
-
     /// Whether content of this type may be absent: layers whose licence forbids handing them on.
     pub fn is_nondistributable(&self) -> bool {
         self.as_str().starts_with("application/vnd.oci.image.layer.nondistributable.")

@@ -7,20 +7,39 @@ use super::{Error, Repository};
 use crate::oci::{Algorithm, Digest};
 use crate::storage::{Durability, Key, layout};
 
+/// What a link says.
+pub(super) enum Link {
+    /// Where it points.
+    To(Digest),
+    /// It is there and holds no digest.
+    Broken,
+    /// There is none.
+    Absent,
+}
+
 impl Repository {
-    /// The digest that a link holds. A link that is empty or unreadable as a digest counts as absent: crashes of registry:2
-    /// leave such.
-    pub(super) async fn follow(&self, link: &Key) -> Result<Option<Digest>, Error> {
+    /// Reads a link.
+    pub(super) async fn read_link(&self, link: &Key) -> Result<Link, Error> {
         let content = match self.storage().read(link).await {
             Ok(content) => content,
-            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) if error.is_not_found() => return Ok(Link::Absent),
             Err(error) => return Err(error.into()),
         };
         let digest = std::str::from_utf8(&content).ok().and_then(|text| text.trim().parse().ok());
-        if digest.is_none() {
-            warn!(link.key = %link, "a link does not hold a digest and counts as absent");
-        }
-        Ok(digest)
+        Ok(digest.map_or(Link::Broken, Link::To))
+    }
+
+    /// The digest that a link holds. A link that is empty or unreadable as a digest counts as absent: crashes of registry:2
+    /// leave such.
+    pub(super) async fn follow(&self, link: &Key) -> Result<Option<Digest>, Error> {
+        Ok(match self.read_link(link).await? {
+            Link::To(digest) => Some(digest),
+            Link::Broken => {
+                warn!(link.key = %link, "a link does not hold a digest and counts as absent");
+                None
+            }
+            Link::Absent => None,
+        })
     }
 
     /// Writes a link, durably. Without a newline: a stock registry answers 500 to one.

@@ -1,8 +1,9 @@
 //! Holding changes back for a command that collects garbage, over the control socket.
 //!
-//! The command sends `hold` with the device and the inode of the data root that it means. The server, if that is its own, waits for the changes under way, lets no other begin, and answers a line `pushed: REPOSITORY DIGEST`
-//! for each thing that a push under way has brought, then `ok`. When the command closes its side, or goes away, the server drops what it
-//! remembers of the store, takes changes again, and says `ok` once more. `pushed` asks for the same lines and holds nothing.
+//! The command sends `hold` with the device and the inode of the data root that it means. The server, if that is its own, waits for the
+//! changes under way, lets no other begin, and answers a line `pushed: REPOSITORY DIGEST` for each thing that a push under way has
+//! brought, then `ok`. When the command closes its side, or goes away, the server drops what it remembers of the store, takes changes
+//! again, and says `ok` once more. `pushed` asks for the same lines and holds nothing.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use super::references::References;
 use super::{Broken, DeadBlob, Progress, Survey, Untagged, marks};
 use crate::oci::{Algorithm, Digest, Name, Tag};
+use crate::registry::links::Link;
 use crate::registry::{Error, Pushed, Registry, Repository, Sight};
 use crate::storage::{Entry, EntryKind, Key, layout};
 
@@ -193,24 +193,24 @@ impl Repository {
         let names = entries.into_iter().filter_map(|hex| format!("{}:{hex}", algorithm.as_str()).parse::<Digest>().ok());
         let read = in_pieces(names.collect(), |name| {
             let (repository, key) = (self.clone(), link(&self.name, &name));
-            async move { Ok((name, repository.target(&key).await?, key)) }
+            async move { Ok((name, repository.read_link(&key).await?, key)) }
         });
         let mut links = Vec::new();
         for (name, target, key) in read.await? {
             match target {
-                Target::Digest(target) => links.push((name, target)),
+                Link::To(target) => links.push((name, target)),
                 // Of content there is one digest under which it can lie; its link only has to say so again.
-                Target::Broken if algorithm == Algorithm::Sha256 => {
+                Link::Broken if algorithm == Algorithm::Sha256 => {
                     found
                         .broken
                         .push(Broken { key, why: "the link holds no digest; it is stepped over, and what it is named after counts" });
                     links.push((name.clone(), name));
                 }
-                Target::Broken => {
+                Link::Broken => {
                     found.broken.push(Broken { key, why: "the link holds no digest; all that its repository holds stays" });
                     found.is_doubtful = true;
                 }
-                Target::Absent => {}
+                Link::Absent => {}
             }
         }
         Ok(links)
@@ -222,19 +222,19 @@ impl Repository {
         let read = in_pieces(tags.collect(), |tag: Tag| {
             let repository = self.clone();
             async move {
-                let target = repository.target(&layout::tag_current(&repository.name, &tag)).await?;
+                let target = repository.read_link(&layout::tag_current(&repository.name, &tag)).await?;
                 let history = repository.history_of(&tag).await?;
                 Ok((tag, target, history))
             }
         });
         for (tag, target, history) in read.await? {
             match target {
-                Target::Digest(target) => {
+                Link::To(target) => {
                     let target = found.canonical(&target).clone();
                     found.tagged.insert(target);
                 }
-                Target::Absent => {}
-                Target::Broken => {
+                Link::Absent => {}
+                Link::Broken => {
                     let key = layout::tag_current(&self.name, &tag);
                     found.broken.push(Broken { key, why: "the tag holds no digest; all that it ever pointed to stays" });
                     let past: Vec<Digest> = history.iter().map(|name| found.canonical(name).clone()).collect();
@@ -256,16 +256,6 @@ impl Repository {
             names.extend(past.into_iter().filter_map(|hex| format!("{}:{hex}", algorithm.as_str()).parse::<Digest>().ok()));
         }
         Ok(names)
-    }
-
-    async fn target(&self, link: &Key) -> Result<Target, Error> {
-        let content = match self.storage().read(link).await {
-            Ok(content) => content,
-            Err(error) if error.is_not_found() => return Ok(Target::Absent),
-            Err(error) => return Err(error.into()),
-        };
-        let digest = std::str::from_utf8(&content).ok().and_then(|text| text.trim().parse().ok());
-        Ok(digest.map_or(Target::Broken, Target::Digest))
     }
 
     async fn bytes_of(&self, digest: &Digest) -> Result<Option<bytes::Bytes>, Error> {
@@ -311,12 +301,4 @@ pub(super) async fn spawned<T: Send + 'static>(work: impl Future<Output = Result
             Err(error) => panic!("work is cancelled only when nobody waits for it: {error}"),
         },
     }
-}
-
-/// What a link says.
-enum Target {
-    Digest(Digest),
-    /// It is there, and says nothing.
-    Broken,
-    Absent,
 }
